@@ -211,7 +211,7 @@ def to_line(event: Event, time: float) -> str:
     name = type(event).__name__
     if name not in _WRITTEN:
         raise EventError(f"{name} is not written as a line")
-    data: dict[str, Any] = {"event": name, "time": time}
+    data: dict[str, Any] = {"event": name, "time": _plain(time)}
     for item in dataclasses.fields(event):
         data[item.name] = _plain(getattr(event, item.name))
     if isinstance(event, Started) and len(event.modules) > MAX_MODULES:
