@@ -1,0 +1,95 @@
+"""What crosses the boundary between data and the rest: descriptions, tensors as stored, batches."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+Kind = Literal["classes", "values", "multilabel"]
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What a source holds, without its data.
+
+    `input_shape` is one sample's shape, without the batch dimension. `kind` says what the targets are: "classes" (one
+    label 0..k-1 a sample), "values" (k numbers a sample) or "multilabel" (k zeros and ones a sample). `classes` are
+    the names in the order of their labels (empty for values). `outputs` is k. `train` and `test` are numbers of
+    samples, None where unknown or where there is no official test split.
+    """
+
+    input_shape: tuple[int, ...]
+    input_dtype: Literal["float32", "int64"]
+    kind: Kind
+    classes: tuple[str, ...]
+    outputs: int
+    train: int | None
+    test: int | None
+    image: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples as stored, on the CPU.
+
+    `inputs` is (N, ...): uint8 where values have to be divided by `scale` (255 for photographs, 16 for the digits of
+    scikit-learn) to lie in [0, 1], else float32 or int64 with `scale` 1. `targets` is int64 (N,) for classes and
+    float32 (N, k) for values and multilabel.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A source's data: all that is for training (validation is split off later) and the official test split, if any."""
+
+    info: DataInfo
+    train: Part
+    test: Part | None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where data lies and whether it may be fetched.
+
+    `progress(text, done, total)` is told what is going on; `total` is None where it is not known. It is called in the
+    thread that loads.
+    """
+
+    folder: Path
+    download: bool = False
+    progress: Progress | None = None
+
+    def report(self, text: str, done: int = 0, total: int | None = None) -> None:
+        """Tell `progress`, if there is one."""
+        if self.progress is not None:
+            self.progress(text, done, total)
+
+
+class Batch(NamedTuple):
+    """Inputs (n, ...) and targets (n, ...) on the training device; `number` counts batches of the epoch from 0."""
+
+    inputs: Tensor
+    targets: Tensor
+    number: int
+
+
+class Source(ABC):
+    """Where samples come from. Sources are frozen dataclasses whose fields are the arguments of the call."""
+
+    @abstractmethod
+    def info(self, place: Place) -> DataInfo:
+        """What the source holds; cheap where it can be. Raises RequestError where the data is missing or wrong."""
+
+    @abstractmethod
+    def load(self, place: Place) -> Loaded:
+        """The data itself. Raises RequestError where it is missing or wrong, RunError where a download failed."""

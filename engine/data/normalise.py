@@ -1,0 +1,91 @@
+"""From values as stored to what a network sees: scaled to [0, 1], then normalised."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.errors import RequestError
+
+# Rows at a time where all of a data set is gone through: enough to keep every core busy, little enough for the cache.
+_CHUNK_BYTES = 8 * 1024**2
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """x.float().div(scale).sub(mean).div(std), in the order (and to the bit) of torchvision's ToTensor and Normalize.
+
+    `scale` has no dimension, or is None for no scaling; `mean` and `std` are (C, 1, ...) so that they fit one sample,
+    or None. All on the device of the data: CUDA multiplies by the reciprocal of a Python number, and a tensor on the
+    device makes it divide, as the CPU does.
+    """
+
+    scale: Tensor | None
+    mean: Tensor | None
+    std: Tensor | None
+
+    def scaled(self, inputs: Tensor) -> Tensor:
+        """Inputs in [0, 1] where they have a scale; int64 inputs stay what they are."""
+        return inputs if self.scale is None else inputs.to(torch.float32).div(self.scale)
+
+    def normalised(self, inputs: Tensor) -> Tensor:
+        """Scaled inputs less the mean, divided by the standard deviation."""
+        return inputs if self.mean is None or self.std is None else inputs.sub(self.mean).div(self.std)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether inputs leave as they come."""
+        return self.scale is None and self.mean is None
+
+
+def statistics(inputs: Tensor, index: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation, float32 (C,), of each column (N, C) or channel (N, C, ...).
+
+    Of the samples in `index`, or all; divided by `scale`, worked out in float64 in two passes, with N (not N - 1) in
+    the denominator. A constant column has standard deviation 1, so that it becomes 0 rather than NaN.
+    """
+    chosen = torch.arange(len(inputs)) if index is None else index
+    rows = max(1, _CHUNK_BYTES // (8 * max(1, inputs[0].numel())))
+
+    def each(term: Tensor | None) -> Tensor:
+        total = torch.zeros(inputs.shape[1], dtype=torch.float64)
+        for part in torch.split(chosen, rows):
+            values = inputs.index_select(0, part).to(torch.float64).movedim(1, 0).flatten(1)
+            total += values.sum(1) if term is None else (values - term[:, None]).square().sum(1)
+        return total / (len(chosen) * inputs[0, 0].numel())
+
+    mean = each(None)
+    std = each(mean).sqrt()
+    # What rounding leaves of a constant column is not a spread.
+    constant = std <= 1e-12 * mean.abs()
+    std = torch.where(constant, torch.ones_like(std) * scale, std)
+    return (mean / scale).to(torch.float32), (std / scale).to(torch.float32)
+
+
+def fixed(given: tuple[object, object], channels: int) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation, float32 (C,), from one number for all channels or one for each.
+
+    Raises RequestError for another count, for what is not finite, and for a standard deviation that is not above 0.
+    """
+    mean, std = (_per_channel(name, value, channels) for name, value in zip(("mean", "std"), given, strict=True))
+    if min(std) <= 0:
+        raise RequestError(f"normalize: a standard deviation of {min(std)}; use numbers above 0")
+    return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
+
+
+def _per_channel(name: str, value: object, channels: int) -> list[float]:
+    numbers = list(value) if isinstance(value, tuple | list) else [value] * channels
+    if len(numbers) != channels:
+        raise RequestError(
+            f"normalize: {len(numbers)} numbers as {name}, but a sample has {channels} channel{'s' * (channels != 1)}; "
+            f"give one number, or {channels}"
+        )
+    floats = []
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+            raise RequestError(f"normalize: {name} holds {number!r}, which is not a finite number")
+        floats.append(float(number))
+    return floats

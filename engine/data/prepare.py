@@ -1,0 +1,187 @@
+"""From what an experiment says about data to tensors on the training device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psutil
+import torch
+from torch import Tensor
+
+from engine.data.augment import Augmentation, build_augmentations
+from engine.data.info import DataInfo, Loaded, Part, Place
+from engine.data.normalise import Normalise, fixed, statistics
+from engine.data.resident import Resident
+from engine.data.sources import build_source
+from engine.data.split import build_validation, split
+from engine.errors import RequestError
+
+if TYPE_CHECKING:
+    from engine.spec import Data
+
+_ROWS_AT_ONCE_BYTES = 16 * 1024**2
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that a session needs of the data.
+
+    `val` is the held-out part, or the official test split where validation is `test`; then `test` is None, for it would
+    measure the same samples again. `mean` and `std` (C,) are what inputs were normalised with, None where they were
+    not. `target_mean` and `target_std` (k,) are what targets were standardised with, from the training part: a
+    prediction is in the target's own units after `* target_std + target_mean`.
+    """
+
+    info: DataInfo
+    train: Resident
+    val: Resident | None
+    test: Resident | None
+    mean: Tensor | None
+    std: Tensor | None
+    target_mean: Tensor | None
+    target_std: Tensor | None
+
+
+def prepare(
+    data: Data,
+    *,
+    seed: int,
+    device: torch.device | str,
+    place: Place,
+    standardize_targets: bool = False,
+    resident_bytes: int | None = None,
+) -> Prepared:
+    """Load, split, normalise, and put onto the device.
+
+    Inputs are normalised once where that takes at most `resident_bytes` (unless given, half of the device's free
+    memory), otherwise they stay as stored and each batch is normalised when it is handed out; the batches are the same
+    to the bit. `standardize_targets` is for values. Raises RequestError where the data does not suit what was asked.
+    """
+    device = torch.device(device)
+    source = build_source(data.source)
+    validation = build_validation(data.validation)
+    augmentations = build_augmentations(data.augment, source.info(place))
+    loaded = source.load(place)
+    if validation.kind == "test" and loaded.test is None:
+        raise RequestError(f'{data.source} has no official test split; use validation = "holdout(0.2)"')
+
+    train_index = val_index = None
+    if validation.kind == "holdout":
+        place.report("splitting")
+        train_index, val_index = split(
+            loaded.train.targets, loaded.info, validation.fraction, validation.stratify, seed
+        )
+    place.report("normalising")
+    mean, std = _mean_and_std(data, loaded, train_index)
+    target_mean = target_std = None
+    if standardize_targets and loaded.info.kind == "values":
+        target_mean, target_std = statistics(loaded.train.targets, train_index, 1.0)
+
+    placement = _Placement(loaded, device, mean, std, target_mean, target_std, resident_bytes, place)
+    official = None if loaded.test is None else placement.resident(loaded.test, None, "test part")
+    held_out = None if val_index is None else placement.resident(loaded.train, val_index, "validation part")
+    tests = validation.kind == "test"
+    return Prepared(
+        info=loaded.info,
+        train=placement.resident(loaded.train, train_index, "training part", augmentations),
+        val=official if tests else held_out,
+        test=None if tests else official,
+        mean=placement.mean,
+        std=placement.std,
+        target_mean=placement.target_mean,
+        target_std=placement.target_std,
+    )
+
+
+def _mean_and_std(data: Data, loaded: Loaded, index: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """(C,) each, from the training samples alone; None where inputs are not normalised."""
+    whole = loaded.info.input_dtype == "int64"
+    if data.normalize == "none" or (data.normalize == "auto" and whole):
+        return None, None
+    if whole:
+        raise RequestError(
+            f'{data.source} has whole numbers as inputs, which are not normalised; use normalize = "none"'
+        )
+    if data.normalize == "auto":
+        return statistics(loaded.train.inputs, index, loaded.train.scale)
+    mean, std = data.normalize
+    return fixed((mean, std), loaded.info.input_shape[0])
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device; for the CPU, and where the device shares its memory, of the machine."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free)
+    return int(psutil.virtual_memory().available)
+
+
+class _Placement:
+    """Puts parts of one data set onto one device, all in the same form."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        device: torch.device,
+        mean: Tensor | None,
+        std: Tensor | None,
+        target_mean: Tensor | None,
+        target_std: Tensor | None,
+        resident_bytes: int | None,
+        place: Place,
+    ) -> None:
+        self._device = device
+        self._place = place
+        self._info = loaded.info
+        self.mean = None if mean is None else mean.to(device)
+        self.std = None if std is None else std.to(device)
+        self.target_mean = None if target_mean is None else target_mean.to(device)
+        self.target_std = None if target_std is None else target_std.to(device)
+        scale = loaded.train.scale
+        self._normalise = Normalise(
+            None if scale == 1.0 and loaded.train.inputs.dtype != torch.uint8 else torch.tensor(scale, device=device),
+            self._per_sample(self.mean),
+            self._per_sample(self.std),
+        )
+        stored = sum(part.inputs.numel() * part.inputs.element_size() for part in (loaded.train, loaded.test) if part)
+        ready = sum(part.inputs.numel() * 4 for part in (loaded.train, loaded.test) if part)
+        free = free_memory(device)
+        if stored > free:
+            raise RequestError(
+                f"the data needs {stored / 1024**3:.1f} GiB on {device}, but {free / 1024**3:.1f} GiB are free; use a "
+                "smaller set or another device"
+            )
+        self._ready = ready <= (free // 2 if resident_bytes is None else resident_bytes)
+
+    def _per_sample(self, values: Tensor | None) -> Tensor | None:
+        return None if values is None else values.view(-1, *[1] * (len(self._info.input_shape) - 1))
+
+    def resident(
+        self, part: Part, index: Tensor | None, text: str, augmentations: tuple[Augmentation, ...] = ()
+    ) -> Resident:
+        targets = part.targets if index is None else part.targets.index_select(0, index)
+        targets = targets.to(self._device)
+        if self.target_mean is not None and self.target_std is not None:
+            targets = targets.sub(self.target_mean).div(self.target_std)
+        # Images are augmented before they are normalised, so they cannot be normalised once and for all.
+        last = not self._info.image
+        if self._ready and not self._normalise.nothing and (last or not augmentations):
+            inputs, rest = self._copied(part.inputs, index, text, self._normalise), Normalise(None, None, None)
+        else:
+            inputs, rest = self._copied(part.inputs, index, text, None), self._normalise
+        return Resident(inputs, targets, rest, augmentations, augment_last=last)
+
+    def _copied(self, inputs: Tensor, index: Tensor | None, text: str, normalise: Normalise | None) -> Tensor:
+        """Samples on the device, some rows at a time, so that no second copy of all of them is ever held."""
+        n = len(inputs) if index is None else len(index)
+        dtype = inputs.dtype if normalise is None else torch.float32
+        out = torch.empty((n, *inputs.shape[1:]), dtype=dtype, device=self._device)
+        rows = max(1, _ROWS_AT_ONCE_BYTES // (4 * inputs[0].numel()))
+        for begin in range(0, n, rows):
+            end = min(begin + rows, n)
+            chosen = inputs[begin:end] if index is None else inputs.index_select(0, index[begin:end])
+            chosen = chosen.to(self._device)
+            out[begin:end] = chosen if normalise is None else normalise.normalised(normalise.scaled(chosen))
+            self._place.report(f"placing {text}", end, n)
+        return out
