@@ -1,0 +1,74 @@
+"""`layerlab demo`: three networks on real digits, in under a minute."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from tui.cli.options import JsonOption, RunsOption, load, store_folder
+from tui.cli.training import Launcher, say_how_it_ended, show_results, train_one
+
+if TYPE_CHECKING:
+    from engine.store.reader import RunView
+
+NETWORKS = ("mlp", "batchnorm", "cnn")
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "demo",
+        rich_help_panel="Begin",
+        epilog="Example: [bold]layerlab demo[/], then [bold]layerlab runs[/] and [bold]layerlab show cnn[/]",
+    )(demo)
+
+
+def demo(runs: RunsOption = None, as_json: JsonOption = False) -> None:
+    """Train MLP, BatchNorm and CNN on the embedded digits and compare them.
+
+    It takes less than a minute, and downloads nothing.
+    """
+    from tui.output import print_json, say, write
+    from tui.record import short_record
+
+    store, temporary = demo_store(store_folder(runs))
+    if temporary:
+        say(f"{store_folder(runs)} cannot be written, so the runs go to {store}")
+    say("three networks on 1,797 handwritten digits of 8 × 8 pixels; a fifth of them is held out")
+    views: list[RunView] = []
+    status = 0
+    for name in NETWORKS:
+        view, ended = train_one(load(name, ["data.source=Digits()"]), store, None, Launcher.thread, False, None)
+        views.append(view)
+        status = ended or status
+        if ended:
+            break
+    if as_json:
+        print_json({"runs": [short_record(view) for view in views]})
+    else:
+        show_results(views)
+    for view in views:
+        if view.status != "finished":
+            say_how_it_ended(view)
+    if status:
+        raise typer.Exit(status)
+    if not as_json:
+        where = f" --runs {store}" if temporary or runs is not None else ""
+        write("What next:")
+        write(f"  layerlab compare {' '.join(view.run for view in views)}{where}")
+        write("  layerlab new cnn -o cnn.toml    an experiment of your own to change")
+        write("  layerlab train cnn.toml         train it")
+        write("  layerlab                        the application")
+
+
+def demo_store(store: Path) -> tuple[Path, bool]:
+    """The store where it can be written, otherwise a new temporary folder; and whether it is that."""
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=store):
+            pass
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="layerlab-")), True
+    return store, False

@@ -1,0 +1,166 @@
+"""`layerlab new` and `layerlab check`: experiments before they are trained."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.errors import RequestError, did_you_mean
+from tui.cli.options import AllowOption, DataOption, DownloadOption, JsonOption, SetOption, data_folder, load
+
+if TYPE_CHECKING:
+    from engine.check import Report
+
+PANEL = "Begin"
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "new",
+        rich_help_panel=PANEL,
+        epilog="Examples: [bold]layerlab new cnn[/] prints it; [bold]layerlab new cnn -o cnn.toml[/] writes a file.",
+    )(new)
+    app.command(
+        "check",
+        rich_help_panel=PANEL,
+        epilog="Examples: [bold]layerlab check cnn.toml[/], "
+        "[bold]layerlab check cnn.toml --set data.source=MNIST() --json[/]",
+    )(check_file)
+
+
+def complete_preset(incomplete: str) -> list[tuple[str, str]]:
+    """The presets that begin with what was typed, for the shell's completion."""
+    from engine.presets import PRESETS
+
+    return [(name, PRESETS[name].line) for name in PRESETS if name.startswith(incomplete)]
+
+
+def new(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[PRESET]", help="What to start from; none lists them.", autocompletion=complete_preset),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write; otherwise it is printed.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write an experiment to start from."""
+    from engine.presets import PRESETS
+    from tui.output import add_row, console, print_json, say, table, write
+
+    if name is None:
+        if as_json:
+            print_json({"presets": [{"name": key, "line": PRESETS[key].line} for key in PRESETS]})
+            return
+        drawn = table("preset", "what it is", keep=["preset"])
+        for key in PRESETS:
+            add_row(drawn, key, PRESETS[key].line)
+        console().print(drawn)
+        say("layerlab new PRESET -o FILE writes one")
+        return
+    if name not in PRESETS:
+        question = did_you_mean(name, PRESETS)
+        raise RequestError(f"`{name}` is not a preset; {question or 'there are ' + ', '.join(PRESETS)}")
+    toml = PRESETS[name].toml
+    if output is not None:
+        _write_new(output, toml, force)
+    if as_json:
+        print_json({"preset": name, "path": None if output is None else str(output), "toml": toml})
+    elif output is None:
+        write(toml.rstrip("\n"))
+    if output is not None:
+        say(f"wrote {output}; next: layerlab check {output}, layerlab train {output}")
+
+
+def _write_new(path: Path, text: str, force: bool) -> None:
+    """Write a file whole or not at all; an existing one only where it was asked for."""
+    if not force:
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            raise RequestError(f"{path} exists already; --force overwrites it, -o names another file") from None
+        except OSError as error:
+            raise RequestError(f"{path} cannot be written: {error.strerror}") from None
+        return
+    beside = path.with_name(f".{path.name[:200]}.{os.getpid()}.new")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise RequestError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def check_file(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="An experiment, or the name of a preset.")],
+    settings: SetOption = None,
+    data: DataOption = None,
+    download: DownloadOption = False,
+    allow: AllowOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show shapes, parameters, MACs and memory before training.
+
+    Where a layer does not fit it is named, with what would help, and the exit status is 2.
+    """
+    from tui.output import print_json
+
+    report = check_experiment(load(file, settings), data, download, allow)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        show_report(report)
+    if not report.ok:
+        raise typer.Exit(RequestError.exit_code)
+
+
+def check_experiment(experiment: Any, data: Path | None, download: bool, allow: list[str] | None) -> Report:
+    """Look every name up and every shape through; raises RequestError where a name or an argument is wrong."""
+    from engine import catalogue
+    from engine.check import check
+    from engine.data.info import Place
+
+    for module in allow or ():
+        catalogue.allow(module)
+    return check(experiment, Place(data_folder(data), download))
+
+
+def show_report(report: Report) -> None:
+    """The layer table, the totals and what is wrong, on standard output and standard error."""
+    from tui.output import add_row, console, count, say, shape, size, table, write
+
+    drawn = table(
+        "path", "layer", "output", "parameters", "MACs", numbers=["parameters", "MACs"], keep=["path", "output"]
+    )
+    for row in report.rows:
+        add_row(
+            drawn,
+            row.path,
+            "  " * row.depth + row.call,
+            shape(row.output_shape),
+            count(row.parameters) if row.parameters else "",
+            count(row.macs) if row.macs else "",
+        )
+    console().print(drawn)
+    frozen = "" if all(row.trainable == row.parameters for row in report.rows) else ", not all of them trained"
+    write(f"parameters  {count(report.parameters)} ({report.parameters:,}{frozen})")
+    write(f"MACs        {count(report.macs)} a sample")
+    for index, (name, value) in enumerate(report.memory.items()):
+        write(f"{'memory' if index == 0 else '':10}  {size(value):>10}  {name}")
+    for warning in report.warnings:
+        say(f"warning: {warning}", style="yellow")
+    if report.error is not None:
+        say(problem_text(report.error), style="red")
+
+
+def problem_text(problem: Any) -> str:
+    """The failing layer, what is wrong with it and what to do, as words."""
+    fix = f"\nwhat would help: {problem.fix.text}" if problem.fix is not None else ""
+    where = f"{problem.path}: " if problem.path else ""
+    return f"error: {where}{problem.call}: {problem.message}{fix}"

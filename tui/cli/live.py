@@ -1,0 +1,142 @@
+"""`layerlab watch`, `stop` and `control`: runs that are trained now, here or elsewhere."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.errors import RequestError, RunError, did_you_mean
+from tui.cli.options import JsonOption, RunArgument, RunsOption, store_folder
+
+PANEL = "Train"
+_WAIT = 30.0
+_INTERVAL = 0.2
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "watch",
+        rich_help_panel=PANEL,
+        epilog="Example: [bold]layerlab watch cnn[/]. Ctrl+c ends the watching, not the run.",
+    )(watch)
+    app.command(
+        "stop",
+        rich_help_panel=PANEL,
+        epilog="Examples: [bold]layerlab stop cnn[/], [bold]layerlab stop cnn --after-epoch[/]",
+    )(stop)
+    app.command(
+        "control",
+        rich_help_panel=PANEL,
+        epilog="Examples: [bold]layerlab control cnn pause[/], [bold]layerlab control cnn resume[/], "
+        "[bold]layerlab control cnn set_lr 0.001[/], [bold]layerlab control cnn add_epochs 5[/]",
+    )(control)
+
+
+def watch(name: RunArgument, runs: RunsOption = None, as_json: JsonOption = False) -> None:
+    """Follow a run until it is over; the run does not notice."""
+    from engine.store.folder import find_run
+    from engine.store.reader import RunReader
+    from tui.cli.training import show_results
+    from tui.follow import follow
+    from tui.output import print_json
+    from tui.record import record
+
+    view = follow(RunReader(find_run(store_folder(runs), name)))
+    if as_json:
+        print_json(record(view))
+    else:
+        show_results([view])
+
+
+def stop(
+    name: RunArgument,
+    after_epoch: Annotated[
+        bool, typer.Option("--after-epoch", help="Let it finish the epoch that is under way.")
+    ] = False,
+    discard: Annotated[bool, typer.Option("--discard", help="Do not save a checkpoint.")] = False,
+    wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for the run.")] = _WAIT,
+    runs: RunsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop a live run.
+
+    At once and with a checkpoint, unless told otherwise; then layerlab resume goes on with it.
+    """
+    if after_epoch and discard:
+        raise RequestError("--after-epoch and --discard exclude each other: one saves a checkpoint, the other does not")
+    request = "stop_epoch" if after_epoch else "discard" if discard else "stop"
+    _ask(name, request, None, wait, runs, as_json)
+
+
+def control(
+    name: RunArgument,
+    request: Annotated[
+        str,
+        typer.Argument(
+            metavar="REQUEST",
+            help="pause, resume, stop, stop_epoch, discard, checkpoint, set_lr or add_epochs.",
+        ),
+    ],
+    value: Annotated[
+        str | None, typer.Argument(metavar="[VALUE]", help="The learning rate, or the number of epochs.")
+    ] = None,
+    wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for the run.")] = _WAIT,
+    runs: RunsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask something of a live run; it acts within one step."""
+    from engine.control import REQUESTS
+
+    request = request.replace("-", "_")
+    if request not in REQUESTS:
+        question = did_you_mean(request, REQUESTS)
+        raise RequestError(f"`{request}` is not a request; {question or 'there are ' + ', '.join(REQUESTS)}")
+    _ask(name, request, _number(request, value), wait, runs, as_json)
+
+
+def _number(request: str, value: str | None) -> float | int | None:
+    """The value of a request, as the number that it has to be; what it may be is for the request to say."""
+    if value is None:
+        return None
+    try:
+        return int(value) if request == "add_epochs" else float(value)
+    except ValueError:
+        wanted = "a whole number of epochs" if request == "add_epochs" else "a number, such as 0.001"
+        raise RequestError(f"`{value}` is not what {request} takes: {wanted}") from None
+
+
+def _ask(name: str, request: str, value: float | None, wait: float, runs: Path | None, as_json: bool) -> None:
+    """Send a request and wait until the run has acted on it; RunError where it does not in time."""
+    from engine.store.folder import find_run
+    from engine.store.reader import RunReader
+    from engine.store.requests import send
+    from tui.follow import OVER
+    from tui.output import print_json, say
+    from tui.record import record
+
+    path = find_run(store_folder(runs), name)
+    reader = RunReader(path)
+    reader.poll()
+    if reader.view.status in OVER:
+        raise RequestError(f"{path.name} is {reader.view.status}: nobody trains it, so there is nobody to ask")
+    sent = send(path, request, value)
+    deadline = time.monotonic() + wait
+    while sent.exists() and time.monotonic() < deadline:
+        time.sleep(_INTERVAL)
+        reader.poll()
+        if reader.view.status in OVER:
+            break
+    acted = not sent.exists()
+    if acted and request in ("stop", "discard"):
+        while reader.view.status not in OVER and time.monotonic() < deadline:
+            time.sleep(_INTERVAL)
+            reader.poll()
+        acted = reader.view.status in OVER
+    if as_json:
+        print_json(record(reader.view) | {"request": request, "value": value, "acted": acted})
+    if not acted and reader.view.status not in OVER:
+        raise RunError(f"{path.name} did not answer within {wait:g} s; the request stays, and it may still act on it")
+    say(f"{path.name}: {request} was received; it is {reader.view.status}")

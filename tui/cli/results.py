@@ -1,0 +1,220 @@
+"""`layerlab runs`, `show` and `compare`: what was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.errors import RequestError
+from tui.cli.options import JsonOption, RunArgument, RunsOption, store_folder
+
+if TYPE_CHECKING:
+    from engine.store.reader import RunView
+
+PANEL = "Look and compare"
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "runs",
+        rich_help_panel=PANEL,
+        epilog="Examples: [bold]layerlab runs[/], [bold]layerlab runs cnn finished --sort val/accuracy --limit 10[/]",
+    )(list_all)
+    app.command(
+        "show",
+        rich_help_panel=PANEL,
+        epilog="Examples: [bold]layerlab show cnn[/], [bold]layerlab show 20260115 --json[/]",
+    )(show)
+    app.command(
+        "compare",
+        rich_help_panel=PANEL,
+        epilog="Examples: [bold]layerlab compare mlp cnn[/], [bold]layerlab compare mlp batchnorm cnn --markdown[/]",
+    )(compare)
+
+
+def list_all(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILTER]...", help="Words to be found in name, status or id.")
+    ] = None,
+    sort: Annotated[
+        str, typer.Option("--sort", metavar="KEY", help="started, name, status, or a metric: the best first.")
+    ] = "started",
+    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="How many to show.")] = None,
+    runs: RunsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the runs of the store, the newest first."""
+    from engine.store.listing import list_runs
+    from tui.compare import main_metric
+    from tui.output import MISSING, add_row, console, duration, metric, print_json, say, table
+    from tui.record import short_record
+
+    store = store_folder(runs)
+    found = [run for run in list_runs(store) if _matches(run, words or [])] if store.is_dir() else []
+    found = sort_runs(found, sort)
+    left_out = len(found) - limit if limit is not None and limit < len(found) else 0
+    found = found[:limit]
+    if as_json:
+        print_json({"runs": [short_record(run) for run in found]})
+        return
+    if not found:
+        what = f"no run in {store} matches {' '.join(words)}" if words else f"there are no runs in {store} yet"
+        say(f"{what}; layerlab demo trains three" if not words else what)
+        return
+    drawn = table("run", "name", "status", "epochs", "best", "epoch", "took", numbers=["epochs", "epoch", "took"])
+    for run in found:
+        metrics = (run.best or {}).get("metrics", {})
+        name = sort if sort in metrics else main_metric(metrics)
+        add_row(
+            drawn,
+            run.run,
+            run.name,
+            run.status,
+            f"{getattr(run, 'epoch', MISSING)}/{getattr(run, 'epochs', MISSING)}",
+            f"{name} {metric(name, metrics[name])}" if name else MISSING,
+            run.best["epoch"] if run.best else MISSING,
+            duration(getattr(run, "seconds", None)),
+        )
+    console().print(drawn)
+    if left_out:
+        say(f"and {left_out} more")
+
+
+def _matches(run: Any, words: Sequence[str]) -> bool:
+    text = f"{run.name}\n{run.status}\n{run.run}".casefold()
+    return all(word.casefold() in text for word in words)
+
+
+def sort_runs(found: Sequence[Any], key: str) -> list[Any]:
+    """By when they were begun (the newest first), by name, by status, or by a metric (the best first, none last)."""
+    from tui.compare import higher_is_better, value_of
+    from tui.record import started
+
+    if key == "started":
+        return sorted(found, key=lambda run: started(run) or "", reverse=True)
+    if key in ("name", "status"):
+        return sorted(found, key=lambda run: (str(getattr(run, key)).casefold(), run.run))
+    known = sorted({name for run in found for name in ((run.best or {}).get("metrics") or {})})
+    if found and key not in known:
+        from engine.errors import did_you_mean
+
+        question = did_you_mean(key, [*known, "started", "name", "status"])
+        there = f"the metrics are {', '.join(known)}" if known else "no run has a metric yet"
+        raise RequestError(f"runs cannot be sorted by `{key}`; {question or there}")
+    sign = -1.0 if higher_is_better(key) else 1.0
+
+    def rank(run: Any) -> tuple[bool, float]:
+        value = value_of(run.best, key)
+        bad = value is None or value != value
+        return bad, 0.0 if bad else sign * value  # type: ignore[operator]
+
+    return sorted(found, key=rank)
+
+
+def show(name: RunArgument, runs: RunsOption = None, as_json: JsonOption = False) -> None:
+    """Show one run: what was asked, where it ran, every epoch."""
+    from engine.store.folder import find_run
+    from tui.output import print_json
+    from tui.record import full_record
+
+    view = read_run(find_run(store_folder(runs), name))
+    if as_json:
+        print_json(full_record(view))
+        return
+    show_run(view)
+
+
+def read_run(path: Any) -> RunView:
+    """A run as its folder tells of it now."""
+    from engine.store.reader import RunReader
+
+    reader = RunReader(path)
+    reader.poll()
+    return reader.view
+
+
+def show_run(view: RunView) -> None:
+    """Everything about a run that a person wants to see, on standard output."""
+    from tui.compare import metric_names
+    from tui.follow import best_text, message_text
+    from tui.output import add_row, console, count, duration, metric, say, shape, table, write
+    from tui.record import started
+
+    write(f"{view.name}  {view.status}" + (f"  ({view.reason})" if view.reason else ""), style="bold")
+    facts = [
+        ("run", view.run),
+        ("path", view.path),
+        ("started", started(view)),
+        ("epochs", f"{view.done} of {view.epochs}"),
+        ("best", best_text(view).removeprefix("best ")),
+        ("a training epoch", duration(view.seconds_per_epoch) if view.history else None),
+    ]
+    facts += [(key, value) for key, value in view.environment.items() if isinstance(value, (str, int, float)) and value]
+    for key, value in facts:
+        if value not in (None, ""):
+            write(f"{key:18}{value}")
+    if view.problem:
+        say(f"warning: {view.problem}", style="yellow")
+    if view.skipped_lines:
+        say(f"warning: {view.skipped_lines} lines of its events could not be read", style="yellow")
+    if view.modules:
+        drawn = table("layer", "output", "parameters", numbers=["parameters"])
+        for module in view.modules:
+            sizes = module.get("output_shape")
+            add_row(
+                drawn,
+                "  " * int(module.get("depth", 0)) + str(module.get("call", "")),
+                shape(sizes) if isinstance(sizes, (list, tuple)) else "",
+                count(module.get("parameters")) if module.get("parameters") else "",
+            )
+        console().print(drawn)
+    if view.experiment is not None:
+        write(view.experiment.to_toml().rstrip("\n"))
+    if view.history:
+        names = metric_names([row.metrics for row in view.history])
+        drawn = table("epoch", *names, "train", "evaluate", "", numbers=["epoch", *names, "train", "evaluate"])
+        for row in view.history:
+            add_row(
+                drawn,
+                row.epoch,
+                *(metric(name, row.metrics.get(name)) for name in names),
+                duration(row.seconds.get("train")),
+                duration(row.seconds.get("evaluate")),
+                "best" if row.best else "",
+            )
+        console().print(drawn)
+    for message in view.messages[-20:]:
+        write(message_text(message))
+
+
+def compare(
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN RUN...", help="Two runs or more; the first is the measure.")
+    ],
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables, for notes and pages.")] = False,
+    runs: RunsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put runs side by side.
+
+    Shows what differs in the experiments, and the metrics with their difference to the first run.
+    """
+    from engine.spec import flatten
+    from engine.store.folder import find_run
+    from tui.compare import differing
+    from tui.comparison import as_markdown, show_comparison
+    from tui.output import print_json
+    from tui.record import short_record
+
+    if len(names) < 2:
+        raise RequestError("compare needs two runs or more; layerlab runs lists them")
+    views = [read_run(find_run(store_folder(runs), name)) for name in names]
+    differs = differing([None if view.experiment is None else flatten(view.experiment) for view in views])
+    if as_json:
+        print_json({"runs": [short_record(view) for view in views], "differs": differs})
+    elif markdown:
+        as_markdown(views, differs)
+    else:
+        show_comparison(views, differs)

@@ -1,0 +1,214 @@
+"""`layerlab train`, `resume` and `demo`: runs trained from the command line."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.errors import LayerlabError, RunError
+from tui.cli.options import (
+    AllowOption,
+    DataOption,
+    DownloadOption,
+    JsonOption,
+    RunArgument,
+    RunsOption,
+    SetOption,
+    data_folder,
+    load,
+    store_folder,
+)
+
+if TYPE_CHECKING:
+    from engine.store.reader import RunView
+
+PANEL = "Train"
+
+
+class Launcher(enum.StrEnum):
+    thread = "thread"
+    process = "process"
+
+
+LauncherOption = Annotated[
+    Launcher, typer.Option("--launcher", help="Train in a thread of this process, or in a process of its own.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "train",
+        rich_help_panel=PANEL,
+        epilog="Examples: [bold]layerlab train cnn.toml[/], [bold]layerlab train mlp cnn --set epochs=5[/], "
+        "[bold]layerlab train cnn.toml --set data.source=MNIST() --download[/]. "
+        "Ctrl+c stops with a checkpoint; [bold]layerlab resume RUN[/] goes on.",
+    )(train)
+    app.command(
+        "resume",
+        rich_help_panel=PANEL,
+        epilog="Example: [bold]layerlab resume cnn[/] goes on where the last checkpoint was written.",
+    )(resume)
+
+
+def train(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Experiments, or names of presets.")],
+    settings: SetOption = None,
+    launcher: LauncherOption = Launcher.thread,
+    runs: RunsOption = None,
+    data: DataOption = None,
+    download: DownloadOption = False,
+    allow: AllowOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train experiments, one after another, and keep each as a run."""
+    from tui.output import print_json, say
+    from tui.record import record
+
+    # All are read before the first is trained: a slip in the last file should not show up in an hour.
+    experiments = [load(file, settings) for file in files]
+    views: list[RunView] = []
+    status = 0
+    for experiment in experiments:
+        view, ended = train_one(experiment, store_folder(runs), data, launcher, download, allow)
+        views.append(view)
+        status = ended or status
+        if ended in (130, 143):
+            break
+    if as_json:
+        records = [record(view) for view in views]
+        print_json(records[0] if len(files) == 1 else records)
+    else:
+        show_results(views)
+    for view in views:
+        say_how_it_ended(view)
+    if len(views) < len(files):
+        say(f"{len(files) - len(views)} of {len(files)} experiments were not begun")
+    if status:
+        raise typer.Exit(status)
+
+
+def resume(
+    name: RunArgument,
+    launcher: LauncherOption = Launcher.thread,
+    runs: RunsOption = None,
+    data: DataOption = None,
+    download: DownloadOption = False,
+    allow: AllowOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on with a run that was stopped or interrupted.
+
+    On the CPU it comes to the same bits as if it had never stopped.
+    """
+    from engine.store.folder import find_run
+    from tui.output import print_json
+    from tui.record import record
+
+    path = find_run(store_folder(runs), name)
+    view, status = run_to_the_end(path, data, launcher, download, allow, resume=True)
+    if as_json:
+        print_json(record(view))
+    else:
+        show_results([view])
+    say_how_it_ended(view)
+    if status:
+        raise typer.Exit(status)
+
+
+def train_one(
+    experiment: Any, store: Path, data: Path | None, launcher: Launcher, download: bool, allow: Sequence[str] | None
+) -> tuple[RunView, int]:
+    """Check an experiment, make its run and train it to the end; gives the run as read back, and the exit status."""
+    from engine.launch import prepare_run
+
+    path = prepare_run(experiment, store, data_folder(data), download=download, allow=tuple(allow or ()))
+    return run_to_the_end(path, data, launcher, download, allow)
+
+
+def run_to_the_end(
+    path: Path,
+    data: Path | None,
+    launcher: Launcher,
+    download: bool,
+    allow: Sequence[str] | None,
+    resume: bool = False,
+) -> tuple[RunView, int]:
+    """Train a run folder, showing its progress; ctrl+c and SIGTERM stop it with a checkpoint."""
+    from engine.control import Request
+    from engine.launch import start
+    from engine.store.reader import RunReader
+    from tui.follow import follow
+    from tui.interruptions import Interruptions
+    from tui.output import say
+
+    reader = RunReader(path)
+    if resume:
+        reader.poll()
+    segment = reader.view.segment
+    with Interruptions(say) as signals:
+        handle = start(
+            path,
+            launcher=launcher.value,
+            data_folder=data_folder(data),
+            download=download,
+            resume=resume,
+            allow=tuple(allow or ()),
+        )
+        view = follow(
+            reader,
+            alive=lambda: handle.alive,
+            each_look=lambda: signals.forward(lambda: handle.request(Request("stop", by="command line"))),
+        )
+        handle.join(timeout=30)
+    if view.segment <= segment:
+        raise RunError(f"the session of {path.name} ended before it began; {path / 'console.log'} may say why")
+    return view, signals.exit_status if signals.exit_status is not None else exit_status(view)
+
+
+def exit_status(view: RunView) -> int:
+    """0 for a run that is finished, 130 for one that a person stopped, 1 for all else."""
+    return {"finished": 0, "stopped": 130}.get(view.status, LayerlabError.exit_code)
+
+
+def say_how_it_ended(view: RunView) -> None:
+    from tui.output import say
+
+    if view.status == "failed":
+        say(f"error: {view.name} failed: {view.reason or 'no reason was recorded'}", style="red")
+    elif view.status in ("stopped", "interrupted"):
+        why = f": {view.reason}" if view.reason else ""
+        say(f"{view.name} is {view.status}{why}; layerlab resume {view.run} goes on with it")
+    elif view.status != "finished":
+        say(
+            f"error: {view.name} is {view.status}: {view.problem or view.reason or 'it stopped reporting'}", style="red"
+        )
+
+
+def show_results(views: Sequence[RunView]) -> None:
+    """The runs side by side: best metrics, size, time."""
+    from tui.compare import metric_names, value_of
+    from tui.output import add_row, console, count, duration, metric, table, write
+
+    names = metric_names([(view.best or view.last or {}).get("metrics", {}) for view in views])
+    names = [name for name in names if name != "lr" and not name.startswith("train/")] or names
+    columns = ["run", "status", "best epoch", *names, "parameters", "a training epoch", "in all"]
+    drawn = table(*columns, numbers=set(columns) - {"run", "status"}, keep=["status"])
+    for view in views:
+        best = view.best or view.last
+        add_row(
+            drawn,
+            view.name,
+            view.status,
+            best["epoch"] if best else "–",
+            *(metric(name, value_of(best, name)) for name in names),
+            count(view.started.get("parameters")),
+            duration(view.seconds_per_epoch),
+            duration(sum(sum(row.seconds.values()) for row in view.history)),
+        )
+    console().print(drawn)
+    for view in views:
+        write(f"{view.name}: {view.path}")
