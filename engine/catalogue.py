@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from types import ModuleType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
@@ -19,11 +19,14 @@ from engine import layers, rules
 from engine.binding import bind, reserved, shortened
 from engine.calls import Call, Value
 from engine.entry import REQUIRED, Entry, Parameter, first_line, parameters_of
-from engine.errors import RequestError, nearest
+from engine.errors import RequestError, SpecError, nearest
+
+if TYPE_CHECKING:
+    from engine.spec import Experiment
 
 __all__ = [
-    "ALLOWED_MODULES", "KINDS", "REQUIRED", "Entry", "Parameter", "allow", "bind", "canonical_call", "check_call",
-    "entries", "find", "reserved", "shorten",
+    "ALLOWED_MODULES", "KINDS", "REQUIRED", "Entry", "Parameter", "allow", "bind", "canonical", "canonical_call",
+    "check_call", "entries", "find", "reserved", "shorten", "validate",
 ]  # fmt: skip
 
 KINDS = (
@@ -103,6 +106,57 @@ def check_call(kind: str, call: Call) -> None:
         return nested
 
     _map(call, check_nested)
+
+
+def validate(experiment: Experiment) -> Experiment:
+    """Check every name and every argument of an experiment, and return it as it is: given sizes stay, for the shape
+    check. Raises SpecError with field, file and line. Whether the shapes fit is for `shapes.propagate` to say."""
+    for field, kind, call in _choices(experiment):
+        try:
+            check_call(kind, call)
+        except RequestError as error:
+            origin = experiment.where(field)
+            file, line = (origin.file, origin.line) if origin else ("", None)
+            raise SpecError(str(error), field=field, file=file, line=line) from None
+    return experiment
+
+
+def canonical(experiment: Experiment) -> Experiment:
+    """The experiment as it is stored once its shapes are checked: layers in the short form, no prefixes."""
+    networks = {
+        name: network.model_copy(
+            update={
+                "layers": tuple(canonical_call("layers", call) for call in network.layers),
+                "init": network.init and canonical_call("initialisers", network.init),
+            }
+        )
+        for name, network in experiment.networks.items()
+    }
+    changed: dict[str, object] = {"networks": type(experiment.networks)(networks)}
+    for field, kind in (("loss", "losses"), ("optimizer", "optimizers"), ("scheduler", "schedulers")):
+        call = getattr(experiment, field)
+        changed[field] = call and canonical_call(kind, call)
+    return experiment.model_copy(update=changed)
+
+
+def _choices(experiment: Experiment) -> Iterator[tuple[str, str, Call]]:
+    """Every call of an experiment with its field and its kind."""
+    data = experiment.data
+    yield "task", "tasks", experiment.task
+    yield "data.source", "sources", data.source
+    for index, call in enumerate(data.augment):
+        yield f"data.augment.{index}", "augmentations", call
+    yield "data.validation", "validations", data.validation
+    for name, network in experiment.networks.items():
+        table = "network" if list(experiment.networks) == ["model"] else f"network.{name}"
+        for index, call in enumerate(network.layers):
+            yield f"{table}.layers.{index}", "layers", call
+        if network.init is not None:
+            yield f"{table}.init", "initialisers", network.init
+    yield "loss", "losses", experiment.loss
+    yield "optimizer", "optimizers", experiment.optimizer
+    if experiment.scheduler is not None:
+        yield "scheduler", "schedulers", experiment.scheduler
 
 
 def _kind_of(kind: str, argument: str) -> str:

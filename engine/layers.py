@@ -34,7 +34,18 @@ class Residual(nn.Module):
         """Input and output: (N, ...)."""
         outputs: Tensor = self.body(inputs)
         kept: Tensor = inputs if self.shortcut is None else self.shortcut(inputs)
-        return outputs + kept
+        return added(outputs, kept)
+
+
+def added(outputs: Tensor, kept: Tensor) -> Tensor:
+    """The sum of two tensors of equal shape; RequestError where they differ, for broadcasting is not meant here."""
+    if outputs.shape != kept.shape:
+        raise RequestError(f"its layers give {_shape(outputs)}, which cannot be added to {_shape(kept)}")
+    return outputs + kept
+
+
+def _shape(tensor: Tensor) -> str:
+    return f"(N, {', '.join(map(str, tensor.shape[1:]))})"
 
 
 class Parallel(nn.ModuleList):
@@ -55,11 +66,17 @@ class Parallel(nn.ModuleList):
 
 def merged(outputs: list[Tensor], merge: str, dim: int) -> Tensor:
     """What Parallel makes of the outputs of its branches."""
+    if not outputs:
+        raise RequestError("it wants one branch at least")
     if merge == "cat":
-        return torch.cat(outputs, dim)
+        try:
+            return torch.cat(outputs, dim)
+        except (RuntimeError, IndexError) as error:
+            shapes = " and ".join(map(_shape, outputs))
+            raise RequestError(f"its branches give {shapes}, which cannot be joined along dimension {dim}") from error
     total = outputs[0]
     for output in outputs[1:]:
-        total = total + output
+        total = added(total, output)
     return total
 
 

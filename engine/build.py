@@ -1,0 +1,68 @@
+"""From a checked stack of layers to the network that is trained: modules on the CPU, and how they are initialised.
+
+`torch.manual_seed(s)` before `build_network` gives the weights of the same layers written out in PyTorch, to the bit:
+modules are made in the order of the layers, a Residual's body before its shortcut, and initialisers run afterwards in
+the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from engine.calls import Call
+from engine.catalogue import bind, find, reserved
+from engine.errors import RequestError, RunError
+from engine.nodes import Node, Propagation, construct
+
+
+def build_network(propagation: Propagation, init: Call | None = None) -> nn.Sequential:
+    """The network of a propagation without a problem, in train mode, float32, on the CPU.
+
+    `init` is for all layers, `init=` of a layer for that layer, and what it holds, alone. An initialiser fills the
+    weights: parameters with two or more dimensions and `weight` in their name; biases and the weights of norm layers
+    keep PyTorch's own values. Frozen layers want no gradients.
+
+    Raises RequestError where the propagation has a problem or an initialiser cannot fill a layer, and RunError where
+    the memory does not hold the weights.
+    """
+    if propagation.problem is not None:
+        raise RequestError(propagation.problem.message)
+    try:
+        with torch.device("cpu"):
+            network = nn.Sequential(*(construct(node) for node in propagation.nodes))
+    except (RuntimeError, MemoryError) as error:
+        numbers = sum(row.parameters for row in propagation.rows if row.depth == 0)
+        raise RunError(f"no memory for a network of {numbers:,} parameters: {str(error).splitlines()[0]}") from error
+    for node, initialiser in _initialised(propagation.nodes, init):
+        _initialise(network.get_submodule(node.path), node, initialiser)
+    return network
+
+
+def _initialised(nodes: tuple[Node, ...], init: Call | None) -> Iterator[tuple[Node, Call]]:
+    """The layers that hold no others, each with the initialiser that is nearest to it."""
+    for node in nodes:
+        own = reserved(node.entry, node.call).get("init")
+        nearest = own if isinstance(own, Call) else init
+        if node.children:
+            for _, chain in node.children:
+                yield from _initialised(chain, nearest)
+        elif nearest is not None:
+            yield node, nearest
+
+
+def _initialise(module: nn.Module, node: Node, init: Call) -> None:
+    entry = find("initialisers", init.name)
+    arguments = bind(entry, init)
+    for name, parameter in module.named_parameters():
+        if parameter.dim() < 2 or "weight" not in name.rpartition(".")[2]:
+            continue
+        try:
+            entry.target(parameter, **arguments)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            shape = " × ".join(map(str, parameter.shape))
+            raise RequestError(
+                f"`{init}` cannot fill the weights ({shape}) of layer {node.path} `{node.call}`: {error}"
+            ) from error
