@@ -1,0 +1,154 @@
+"""The runs of a store, from their summaries alone where these are there: five thousand take well under a second."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine import events
+from engine.store import files, owner
+from engine.store.folder import run_names
+from engine.store.reader import STARTING_SECONDS, RunReader
+from engine.store.segments import read_owner
+from engine.store.view import iso
+
+MAX_SUMMARY = 1 << 20
+NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One run in a list. `started` and `ended` are ISO 8601 in UTC, `epoch` counts the epochs that ended; `best` and
+    `last` are {"epoch", "metrics"}. `problem` says what is wrong with its folder, if anything."""
+
+    run: str
+    path: Path
+    name: str
+    status: str
+    reason: str = ""
+    started: str | None = None
+    ended: str | None = None
+    epoch: int = 0
+    epochs: int = 0
+    best: dict[str, Any] | None = None
+    last: dict[str, Any] | None = None
+    seconds_per_epoch: float | None = None
+    source: str = ""
+    parameters: int | None = None
+    device: str = ""
+    problem: str | None = None
+
+
+def list_runs(store: Path) -> list[Summary]:
+    """All runs of a store, oldest first, a damaged one as a row that says so. A store that is not there has none.
+
+    Raises RequestError where the store itself cannot be read.
+    """
+    return [summarize(store / name) for name in run_names(store)]
+
+
+def summarize(path: Path) -> Summary:
+    """One run, from its summary and, without a final status in that, a look at whether its owner lives."""
+    try:
+        data = json.loads(files.read_bounded(path / "summary.json", MAX_SUMMARY))
+        if not isinstance(data, dict) or not isinstance(data.get("status"), str):
+            raise ValueError("not a summary")
+    except (OSError, ValueError, RecursionError):
+        return _from_events(path)
+    status, reason, problem = data["status"], _text(data.get("reason")), None
+    if isinstance(data.get("version"), int) and data["version"] > events.VERSION:
+        problem = f"written by a newer layerlab (format {data['version']}): shown as far as it is understood"
+    if status not in events.FINAL_STATUSES:
+        record, _, beat_time = read_owner(path)
+        if record:
+            if owner.is_alive(record, beat_time) is False:
+                # Its last words may be in the events alone.
+                return _from_events(path, data)
+            status = status if status in events.STATUSES else "starting"
+        elif _age(path) < STARTING_SECONDS:
+            status = "starting"
+        else:
+            status, reason = "interrupted", "it was never started"
+    return Summary(
+        run=path.name,
+        path=path,
+        name=_text(data.get("name")) or path.name,
+        status=status,
+        reason=reason,
+        started=_text(data.get("started")) or iso(_number(data.get("created"))),
+        ended=_text(data.get("ended")) or None,
+        epoch=_count(data.get("epoch")) or 0,
+        epochs=_count(data.get("epochs")) or 0,
+        best=_entry(data.get("best")),
+        last=_entry(data.get("last")),
+        seconds_per_epoch=_number(data.get("seconds_per_epoch")),
+        source=_text(data.get("source")),
+        parameters=_count(data.get("parameters")),
+        device=_text(data.get("device")),
+        problem=problem,
+    )
+
+
+def _from_events(path: Path, data: dict[str, Any] | None = None) -> Summary:
+    """A summary rebuilt in memory, where there is none to read or it is older than its run's end."""
+    reader = RunReader(path)
+    reader.poll()
+    view = reader.view
+    source = _text((data or {}).get("source"))
+    if not source and view.status != "damaged":
+        source = str(view.experiment.data.source) if view.experiment is not None else ""
+    return Summary(
+        run=path.name,
+        path=path,
+        name=view.name,
+        status=view.status,
+        reason=view.reason,
+        started=iso(view.began),
+        ended=iso(view.ended),
+        epoch=view.done,
+        epochs=view.epochs,
+        best=view.best,
+        last=view.last,
+        seconds_per_epoch=view.seconds_per_epoch,
+        source=source,
+        parameters=_count(view.started.get("parameters")),
+        device=view.device,
+        problem=view.problem,
+    )
+
+
+def _age(path: Path) -> float:
+    try:
+        return abs(time.time() - (path / "summary.json").lstat().st_mtime)
+    except OSError:
+        return math.inf
+
+
+def _text(value: Any) -> str:
+    return value[:2_000] if isinstance(value, str) else ""
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str):
+        return NON_FINITE.get(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
+        return None
+    return float(value)
+
+
+def _entry(value: Any) -> dict[str, Any] | None:
+    if not isinstance(value, dict) or not isinstance(value.get("metrics"), dict):
+        return None
+    epoch = _count(value.get("epoch"))
+    if epoch is None:
+        return None
+    found = {str(name): _number(number) for name, number in value["metrics"].items()}
+    return {"epoch": epoch, "metrics": {name: number for name, number in found.items() if number is not None}}
