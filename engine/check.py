@@ -1,0 +1,290 @@
+"""The check before a run: does the network fit the data, the loss and the memory, and does everything named exist?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+import torch
+from torch import nn
+
+from engine import catalogue, optimize
+from engine.calls import Call
+from engine.data.augment import augmented_shape
+from engine.data.info import DataInfo, Place
+from engine.data.sources import build_source
+from engine.device import autocast_type, resolve
+from engine.errors import LayerlabError, RequestError, did_you_mean
+from engine.shapes import Fix, Problem, Propagation, Row, propagate
+from engine.spec import Experiment
+from engine.tasks import TASKS, Objection, Task
+
+_NORMS_THAT_WANT_TWO = ("BatchNorm", "InstanceNorm")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found. Shapes are without the batch dimension; `memory` is in bytes; `error` is the first thing that
+    would fail, `warnings` are things that people usually do not mean."""
+
+    experiment: Experiment
+    info: DataInfo
+    task: Task
+    propagations: Mapping[str, Propagation]
+    memory: Mapping[str, int]
+    error: Problem | None
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        """Whether a run can start."""
+        return self.error is None
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The layers of all networks; paths begin with the network's name where there are several."""
+        if len(self.propagations) == 1:
+            return tuple(next(iter(self.propagations.values())).rows)
+        return tuple(
+            Row(**{**vars(row), "path": f"{name}.{row.path}"})
+            for name, found in self.propagations.items()
+            for row in found.rows
+        )
+
+    @property
+    def parameters(self) -> int:
+        """The number of parameters of all networks."""
+        return sum(row.parameters for found in self.propagations.values() for row in found.rows if row.depth == 0)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one sample's way forward."""
+        return sum(row.macs for found in self.propagations.values() for row in found.rows if row.depth == 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `layerlab check --json` prints."""
+        error = self.error
+        return {
+            "ok": self.ok,
+            "rows": [
+                {
+                    "path": row.path,
+                    "call": row.call,
+                    "output_shape": list(row.output_shape),
+                    "parameters": row.parameters,
+                    "macs": row.macs,
+                    "trainable": row.trainable,
+                }
+                for row in self.rows
+            ],
+            "parameters": self.parameters,
+            "macs": self.macs,
+            "memory": dict(self.memory),
+            "error": None
+            if error is None
+            else {
+                "path": error.path,
+                "call": error.call,
+                "message": error.message,
+                "fix": None if error.fix is None else error.fix.text,
+                "edit": None
+                if error.fix is None or not error.fix.action
+                else {"action": error.fix.action, "path": error.fix.path, "call": error.fix.call},
+            },
+            "warnings": list(self.warnings),
+        }
+
+
+def build_task(call: Call) -> Task:
+    """The task of a call; RequestError where it is wrong."""
+    entry = catalogue.find("tasks", call.name)
+    return TASKS[entry.name](**catalogue.bind(entry, call))
+
+
+def check(experiment: Experiment, place: Place) -> Report:
+    """Check an experiment without training it.
+
+    Names and arguments that are wrong raise SpecError, data that is missing or bad raises RequestError; a network that
+    does not fit is a Report with an `error`. `place` says where the data lies; well-known sets need not be there.
+    """
+    experiment = catalogue.validate(experiment)
+    task = build_task(experiment.task)
+    if set(experiment.networks) != set(task.networks):
+        wanted = " and ".join(f"[network.{name}]" if len(task.networks) > 1 else "[network]" for name in task.networks)
+        raise RequestError(f"{experiment.task} trains {wanted}; the experiment has {', '.join(experiment.networks)}")
+    info = build_source(experiment.data.source).info(place)
+    shape = augmented_shape(info.input_shape, experiment.data.augment)
+    symbols = {
+        "classes": info.outputs,
+        "channels": shape[0],
+        "features": math.prod(shape),
+        "epochs": experiment.epochs,
+    }
+    dtype = getattr(torch, info.input_dtype)
+    propagations = {
+        name: propagate(network.layers, shape, dtype=dtype, symbols=symbols)
+        for name, network in experiment.networks.items()
+    }
+    error = next((found.problem for found in propagations.values() if found.problem is not None), None)
+    warnings: list[str] = []
+    if error is None:
+        name = task.networks[0]
+        layers = experiment.networks[name].layers
+        found = propagations[name]
+        last = len(layers) - 1
+        for objection in task.objections(layers, found.output_shape, info, experiment.loss):
+            if not objection.fatal:
+                warnings.append(f"{objection.message}; {objection.fix}" if objection.fix else objection.message)
+            elif error is None:
+                text = f"{objection.message}; {objection.fix}" if objection.fix else objection.message
+                error = Problem(
+                    str(max(last, 0)), str(layers[last]) if layers else "", text, _ending(layers, objection)
+                )
+    if error is None:
+        error = _recipe_problem(experiment, task, info)
+    warnings += _batch_of_one(experiment, info)
+    return Report(
+        experiment, info, task, propagations, forecast(experiment, info, propagations), error, tuple(warnings)
+    )
+
+
+def _ending(layers: tuple[Call, ...], objection: Objection) -> Fix | None:
+    """The edit that lets a network end as it should: another last layer of the same kind, or one more layer."""
+    if not objection.end:
+        return None
+    kind = objection.end.partition("(")[0]
+    if layers and layers[-1].name == kind:
+        return Fix(objection.fix, "replace", str(len(layers) - 1), objection.end)
+    return Fix(objection.fix, "insert", str(len(layers)), objection.end)
+
+
+def _recipe_problem(experiment: Experiment, task: Task, info: DataInfo) -> Problem | None:
+    """What is wrong with optimizer, schedule, device, precision or the monitored metric, found by building them."""
+    parameter = nn.Parameter(torch.zeros(2, 2))
+    has_val = experiment.data.validation.name != "none"
+    monitor = experiment.monitor or f"{'val' if has_val else 'train'}/loss"
+    calls = {"optimizer": experiment.optimizer, "scheduler": experiment.scheduler}
+    try:
+        where = "optimizer"
+        optimizers = optimize.build_optimizers(experiment.optimizer, [parameter])
+        where = "scheduler"
+        optimize.Schedule(
+            experiment.scheduler, optimizers, epochs=experiment.epochs, steps_per_epoch=8, monitor=monitor
+        )
+        where = "device"
+        device = resolve(experiment.device)
+        where = "precision"
+        if autocast_type(experiment.precision, device) is torch.float16 and (
+            experiment.optimizer.name in optimize.WANTS_CLOSURE
+        ):
+            raise RequestError(f'{experiment.optimizer.name} cannot train in "fp16"; use "fp32" or "bf16"')
+        where = "monitor"
+        _check_monitor(experiment, task, info, has_val)
+    except LayerlabError as problem:
+        call = calls.get(where)
+        return Problem(where, "" if call is None else str(call), str(problem), None)
+    return None
+
+
+def _check_monitor(experiment: Experiment, task: Task, info: DataInfo, has_val: bool) -> None:
+    if experiment.monitor is None:
+        return
+    part, _, name = experiment.monitor.partition("/")
+    if part == "val" and not has_val:
+        raise RequestError(f'monitor = "{experiment.monitor}", but with validation = "none" nothing is held out')
+    names = ["loss", *(("mae", "rmse", "r2") if info.kind == "values" else ("accuracy", "f1"))]
+    if info.kind == "classes" and info.outputs > 5 and part == "val":
+        names.append("top5")
+    if name not in names:
+        known = [f"{part}/{other}" for other in names]
+        hint = did_you_mean(experiment.monitor, known) or f"there are {', '.join(known)}"
+        raise RequestError(f'monitor = "{experiment.monitor}" is not measured here; {hint}')
+
+
+def _batch_of_one(experiment: Experiment, info: DataInfo) -> list[str]:
+    """BatchNorm cannot train on a single sample: say so before the run, and what is done about it."""
+    normed = any(
+        name in str(layer)
+        for network in experiment.networks.values()
+        for layer in network.layers
+        for name in _NORMS_THAT_WANT_TWO
+    )
+    if not normed or info.train is None:
+        return []
+    size = experiment.data.batch_size
+    if size == 1:
+        return ["a batch of one sample has no variance, so BatchNorm cannot train on it: take a larger batch_size"]
+    train = training_samples(experiment, info)
+    if train is not None and train % size == 1:
+        return [
+            f"the last batch of an epoch would hold a single sample, which BatchNorm cannot train on: "
+            f"it joins the batch before it ({size + 1} samples)"
+        ]
+    return []
+
+
+def training_samples(experiment: Experiment, info: DataInfo) -> int | None:
+    """How many samples are left to train on after the split."""
+    validation = experiment.data.validation
+    if info.train is None or validation.name != "holdout":
+        return info.train
+    fraction = validation.args[0] if validation.args else validation.get("fraction", 0.2)
+    return info.train - math.ceil(info.train * float(fraction)) if isinstance(fraction, int | float) else None
+
+
+def forecast(experiment: Experiment, info: DataInfo, propagations: Mapping[str, Propagation]) -> dict[str, int]:
+    """Bytes that training will take: weights, gradients, optimizer state, activations of a batch, and what is free.
+
+    The optimizer's state is measured on meta tensors. Activations are what the layers put out for one batch, kept for
+    the way back; workspaces of the kernels come on top.
+    """
+    rows = [row for found in propagations.values() for row in found.rows]
+    top = [row for row in rows if row.depth == 0]
+    weights = 4 * sum(row.parameters for row in top)
+    trainable = sum(row.trainable for row in top)
+    containers = {row.path.rsplit(".", 1)[0] for row in rows if "." in row.path}
+    activations = sum(row.activation_bytes for row in rows if row.path not in containers)
+    bytes_of = {
+        "weights": weights,
+        "gradients": 4 * trainable,
+        "optimizer": _optimizer_bytes(experiment.optimizer, trainable),
+        "activations": activations * experiment.data.batch_size,
+    }
+    return bytes_of | {"total": sum(bytes_of.values()), "available": available_bytes(experiment.device)}
+
+
+def _optimizer_bytes(call: Call, trainable: int) -> int:
+    """State of the optimizer for so many parameters, found by taking a step with one small matrix of them."""
+    parameter = nn.Parameter(torch.zeros(32, 32))
+    parameter.grad = torch.zeros(32, 32)
+    try:
+        optimizers = optimize.build_optimizers(call, [parameter])
+        if call.name in optimize.WANTS_CLOSURE:
+            history = optimizers[0].defaults.get("history_size", 100)
+            return 4 * trainable * (2 * history + 3)
+        for optimizer in optimizers:
+            optimizer.step()
+    except LayerlabError:
+        return 0
+    held = sum(
+        value.numel() * value.element_size()
+        for optimizer in optimizers
+        for state in optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, torch.Tensor) and value.ndim > 0
+    )
+    return round(held / parameter.numel() * trainable)
+
+
+def available_bytes(device: str) -> int:
+    """Free memory where the experiment would train: of the GPU where it is one, of the machine otherwise."""
+    try:
+        where = resolve(device)
+    except RequestError:
+        where = torch.device("cpu")
+    if where.type == "cuda":
+        return int(torch.cuda.mem_get_info(where)[0])
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,167 @@
+"""Losses: what each one wants from the network's output and from the target, and how the two are brought together.
+
+The table is the only place that knows a loss by name. A criterion built here takes the network's output and the target
+as the data holds it (class indices, values, or 0/1 labels) and returns the mean loss of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.calls import Call
+from engine.catalogue import bind, find
+from engine.data.info import DataInfo
+from engine.errors import RequestError
+
+
+@dataclass(frozen=True)
+class LossRule:
+    """What a loss wants.
+
+    `output` is what the network must give: "logits", "log_probabilities", "probabilities", "scores" (anything, as
+    margin losses and squared errors take it) or "mean_and_variance". `target` is the form of the target: "index"
+    (class numbers), "one_hot", "labels" (0/1 for each output), "signs" (-1/+1 for each output), "label_list" (indices
+    of the labels that apply, padded with -1) or "values".
+    """
+
+    output: str
+    target: str
+    tasks: tuple[str, ...]
+
+
+_BOTH = ("Classification", "Regression")
+RULES: Mapping[str, LossRule] = {
+    "CrossEntropyLoss": LossRule("logits", "index", ("Classification",)),
+    "NLLLoss": LossRule("log_probabilities", "index", ("Classification",)),
+    "MultiMarginLoss": LossRule("scores", "index", ("Classification",)),
+    "BCEWithLogitsLoss": LossRule("logits", "labels", ("Classification",)),
+    "BCELoss": LossRule("probabilities", "labels", ("Classification",)),
+    "MultiLabelSoftMarginLoss": LossRule("logits", "labels", ("Classification",)),
+    "MultiLabelMarginLoss": LossRule("scores", "label_list", ("Classification",)),
+    "SoftMarginLoss": LossRule("logits", "signs", ("Classification",)),
+    "KLDivLoss": LossRule("log_probabilities", "one_hot", ("Classification",)),
+    "MSELoss": LossRule("scores", "values", _BOTH),
+    "L1Loss": LossRule("scores", "values", _BOTH),
+    "SmoothL1Loss": LossRule("scores", "values", _BOTH),
+    "HuberLoss": LossRule("scores", "values", _BOTH),
+    "GaussianNLLLoss": LossRule("mean_and_variance", "values", ("Regression",)),
+    "PoissonNLLLoss": LossRule("scores", "values", ("Regression",)),
+}
+
+# Losses that no single network with one input can serve, and why.
+REFUSED: Mapping[str, str] = {
+    "CTCLoss": "it wants sequences with their lengths",
+    "CosineEmbeddingLoss": "it compares two inputs",
+    "HingeEmbeddingLoss": "it wants a distance between two inputs",
+    "MarginRankingLoss": "it ranks two inputs",
+    "TripletMarginLoss": "it wants triplets of inputs",
+    "TripletMarginWithDistanceLoss": "it wants triplets of inputs",
+    "LinearCrossEntropyLoss": "it holds the last layer itself; write Linear(classes) and CrossEntropyLoss()",
+}
+
+
+def rule_of(loss: Call, task: str) -> LossRule:
+    """The rule of a loss under a task; RequestError where the loss cannot serve it."""
+    find("losses", loss.name)
+    if loss.name in REFUSED:
+        raise RequestError(f"`{loss.name}` cannot serve {task}: {REFUSED[loss.name]}")
+    rule = RULES.get(loss.name)
+    serving = ", ".join(name for name, other in RULES.items() if task in other.tasks)
+    if rule is None or task not in rule.tasks:
+        raise RequestError(f"`{loss.name}` cannot serve {task}; these can: {serving}")
+    if loss.get("reduction", "mean") not in ("mean", "batchmean"):
+        raise RequestError(
+            f"`{loss}`: reduction={loss.get('reduction')!r} cannot be trained on; leave it out: the mean is taken"
+        )
+    return rule
+
+
+class Criterion:
+    """A loss with its target brought into the form that it wants; `weigh` says how much a batch counts in a mean."""
+
+    def __init__(self, loss: Call, task: str, info: DataInfo, outputs: int, device: torch.device) -> None:
+        """`outputs` is the length of the network's output vector."""
+        self.rule = rule_of(loss, task)
+        self.outputs = outputs
+        self.binary = info.kind == "classes" and outputs == 1
+        self.single_label = info.kind == "classes"
+        entry = find("losses", loss.name)
+        arguments: dict[str, Any] = dict(bind(entry, loss))
+        # Given as a list of numbers in a call, wanted as a tensor by torch.
+        for name in ("weight", "pos_weight"):
+            if arguments.get(name) is not None:
+                arguments[name] = torch.as_tensor(arguments[name], dtype=torch.float32)
+                if arguments[name].ndim == 0 or len(arguments[name]) != outputs:
+                    count = arguments[name].numel()
+                    raise RequestError(f"`{loss}`: {name} holds {count} numbers, but the network has {outputs} outputs")
+        if loss.name == "KLDivLoss":
+            arguments["reduction"] = "batchmean"  # torch's own "mean" divides by the classes as well
+        self.loss = entry.target(**arguments).to(device)
+        ignored = getattr(self.loss, "ignore_index", None)
+        self._class_weight = getattr(self.loss, "weight", None) if self.rule.target == "index" else None
+        self._ignored = ignored if self.rule.target == "index" and "ignore_index" in arguments else None
+
+    def target(self, target: Tensor) -> Tensor:
+        """The target of the data in the form that the loss wants: (N,) indices or (N, outputs)."""
+        form = self.rule.target
+        if form == "index":
+            return target
+        if not self.single_label:
+            if form == "signs":
+                return target * 2 - 1
+            if form == "label_list":
+                return _label_list(target)
+            return target
+        if self.binary:
+            wanted = target.to(torch.float32).unsqueeze(1)
+        else:
+            wanted = nn.functional.one_hot(target, self.outputs).to(torch.float32)
+        if form == "signs":
+            return wanted * 2 - 1
+        if form == "label_list":
+            return _label_list(wanted)
+        return wanted
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """The mean loss of a batch: output (N, outputs), target as the data holds it."""
+        wanted = self.target(target)
+        if self.rule.output == "mean_and_variance":
+            mean, spread = output.chunk(2, dim=1)
+            # softplus keeps the variance positive whatever the network gives.
+            return self.loss(mean, wanted, nn.functional.softplus(spread))  # type: ignore[no-any-return]
+        return self.loss(output, wanted)  # type: ignore[no-any-return]
+
+    def weigh(self, target: Tensor) -> float:
+        """What the mean loss of this batch was divided by: how much it counts in the mean over an epoch.
+
+        The number of samples; with class weights or an ignored class the sum of the weights, as CrossEntropyLoss and
+        NLLLoss divide by that.
+        """
+        if self._class_weight is None and self._ignored is None:
+            return float(len(target))
+        counted = target if self._ignored is None else target[target != self._ignored]
+        if self._class_weight is None:
+            return float(len(counted))
+        return float(self._class_weight[counted].double().sum())
+
+    def predict(self, output: Tensor) -> Tensor:
+        """Predictions from outputs (N, C): class numbers (N,), or True/False (N, C) for multi-label data."""
+        threshold = 0.5 if self.rule.output == "probabilities" or self.rule.target == "values" else 0.0
+        if self.binary:
+            return (output.squeeze(1) > threshold).to(torch.int64)
+        if self.single_label:
+            return output.argmax(1)
+        return output > threshold
+
+
+def _label_list(labels: Tensor) -> Tensor:
+    """(N, C) of 0/1 to MultiLabelMarginLoss's form: the indices that apply first, then -1."""
+    count = labels.shape[1]
+    order = torch.argsort(labels, dim=1, descending=True, stable=True)
+    applies = torch.arange(count, device=labels.device).unsqueeze(0) < labels.sum(1, keepdim=True)
+    return torch.where(applies, order, torch.full_like(order, -1))

@@ -1,0 +1,189 @@
+"""Optimizers and learning rate schedules, built from their calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
+
+from engine.calls import Call
+from engine.catalogue import bind, find
+from engine.errors import RequestError
+from engine.metrics import higher_is_better
+
+# These count batches; every other schedule counts epochs.
+PER_BATCH = frozenset({"OneCycleLR", "CyclicLR"})
+# Left out in a call, these last as long as the run.
+_LENGTHS = {"CosineAnnealingLR": "T_max", "OneCycleLR": "total_steps"}
+# These call back for the loss several times a step.
+WANTS_CLOSURE = frozenset({"LBFGS"})
+# What takes the parameters that Muon does not: everything that is not a matrix.
+MUON_COMPANION = "AdamW"
+
+
+def build_optimizers(call: Call, parameters: Iterable[nn.Parameter]) -> list[Optimizer]:
+    """The optimizer of a call over all parameters that are trained, each exactly once.
+
+    Muon takes matrices alone; biases, norms and convolution kernels go to a second optimizer, AdamW with its defaults.
+    Raises RequestError where the call is wrong or nothing can be trained.
+    """
+    entry = find("optimizers", call.name)
+    arguments = bind(entry, call)
+    seen: dict[int, nn.Parameter] = {id(p): p for p in parameters if p.requires_grad}
+    trained = list(seen.values())
+    if not trained:
+        raise RequestError("nothing to train: every parameter is frozen, or the network has none")
+    try:
+        if call.name == "Muon":
+            matrices = [p for p in trained if p.ndim == 2]
+            others = [p for p in trained if p.ndim != 2]
+            made = [entry.target(matrices, **arguments)] if matrices else []
+            return made + ([torch.optim.AdamW(others)] if others else [])
+        return [entry.target(trained, **arguments)]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise RequestError(f"`{call}`: {error}") from None
+
+
+class Schedule:
+    """The learning rate over a run: one scheduler of the same call for each optimizer.
+
+    `after_step` is called once the optimizer has stepped, `after_epoch` after validation; each steps what counts in
+    its unit.
+    """
+
+    def __init__(
+        self, call: Call | None, optimizers: Sequence[Optimizer], *, epochs: int, steps_per_epoch: int, monitor: str
+    ) -> None:
+        """`steps_per_epoch` counts optimizer steps; `monitor` is the metric ("val/loss") that a plateau is seen in."""
+        self._optimizers = list(optimizers)
+        self._symbols = {"epochs": epochs, "steps": epochs * steps_per_epoch}
+        self._monitor = monitor
+        self.per_batch = call is not None and call.name in PER_BATCH
+        self.on_plateau = call is not None and call.name == "ReduceLROnPlateau"
+        self._schedulers = [] if call is None else [self._build(call, optimizer) for optimizer in self._optimizers]
+
+    def _build(self, call: Call, optimizer: Optimizer, inner: bool = False) -> LRScheduler:
+        entry = find("schedulers", call.name)
+        arguments: dict[str, Any] = dict(bind(entry, call, self._symbols))
+        if inner and (call.name in PER_BATCH or call.name == "ReduceLROnPlateau"):
+            raise RequestError(f"`{call}` cannot be a part of another schedule: it does not count epochs")
+        length = _LENGTHS.get(call.name)
+        if length is not None and arguments.get(length) is None and arguments.get("epochs") is None:
+            arguments[length] = self._symbols["steps" if call.name in PER_BATCH else "epochs"]
+        if call.name == "ReduceLROnPlateau" and call.get("mode") is None:
+            arguments["mode"] = "max" if higher_is_better(self._monitor) else "min"
+        if call.name == "CyclicLR" and "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
+            # torch cycles the momentum unless told otherwise, and refuses optimizers that have none.
+            arguments.setdefault("cycle_momentum", False)
+        if call.name == "OneCycleLR" and "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
+            arguments.setdefault("cycle_momentum", False)
+        parts = arguments.get("schedulers")
+        if parts is not None:
+            arguments["schedulers"] = [self._build(part, optimizer, inner=True) for part in self._calls(call, parts)]
+        if call.name == "SequentialLR":
+            arguments["milestones"] = list(arguments["milestones"])
+        try:
+            if call.name == "ChainedScheduler":
+                return entry.target(arguments["schedulers"], optimizer=optimizer)  # type: ignore[no-any-return]
+            return entry.target(optimizer, **arguments)  # type: ignore[no-any-return]
+        except (TypeError, ValueError, RuntimeError, ZeroDivisionError, IndexError) as error:
+            raise RequestError(f"`{call}`: {error}") from None
+
+    @staticmethod
+    def _calls(call: Call, parts: Any) -> list[Call]:
+        if not isinstance(parts, tuple | list) or not all(isinstance(part, Call) for part in parts) or not parts:
+            raise RequestError(f"`{call}`: schedulers wants a list of schedulers, such as [LinearLR(), StepLR(7)]")
+        return list(parts)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the first parameter group."""
+        value = self._optimizers[0].param_groups[0]["lr"]
+        return float(value)
+
+    def after_step(self) -> None:
+        """One optimizer step is done."""
+        if not self.per_batch:
+            return
+        for scheduler in self._schedulers:
+            # Epochs that were added come after the end of the cycle: the rate stays where it ended.
+            if not isinstance(scheduler, OneCycleLR) or scheduler.last_epoch < scheduler.total_steps - 1:
+                scheduler.step()
+
+    def after_epoch(self, metrics: Mapping[str, float]) -> None:
+        """One epoch is done and measured."""
+        if self.per_batch:
+            return
+        for scheduler in self._schedulers:
+            if isinstance(scheduler, ReduceLROnPlateau):
+                scheduler.step(metrics[self._monitor])
+            else:
+                scheduler.step()
+
+    def set_lr(self, lr: float) -> None:
+        """Set the learning rate of the first group; the others, and what the schedule starts from, follow in ratio."""
+        before = self.lr
+        factor = lr / before if before > 0 else None
+        scaled = ("initial_lr", "max_lr", "min_lr", "base_lr")
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                value = lr if factor is None else float(group["lr"]) * factor
+                group["lr"] = torch.full_like(group["lr"], value) if isinstance(group["lr"], torch.Tensor) else value
+                for key in scaled:
+                    if factor is not None and key in group:
+                        group[key] = group[key] * factor
+        if factor is not None:
+            for scheduler in self._leaves():
+                for name in ("base_lrs", "max_lrs", "_last_lr"):
+                    values = getattr(scheduler, name, None)
+                    if isinstance(values, list):
+                        setattr(scheduler, name, [value * factor for value in values])
+        self._optimizers[0].param_groups[0]["lr"] = lr
+
+    def _leaves(self) -> Iterable[LRScheduler]:
+        waiting = list(self._schedulers)
+        while waiting:
+            scheduler = waiting.pop()
+            yield scheduler
+            waiting += getattr(scheduler, "_schedulers", [])
+
+    def state(self) -> list[dict[str, Any]]:
+        """The state of each scheduler, without anything that can be called."""
+        return [_plain_state(scheduler) for scheduler in self._schedulers]
+
+    def load(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Take up what `state` gave."""
+        for scheduler, state in zip(self._schedulers, states, strict=True):
+            _load_plain_state(scheduler, state)
+
+
+def _plain_state(scheduler: LRScheduler) -> dict[str, Any]:
+    """Numbers and lists of a scheduler's attributes; its parts in "_schedulers".
+
+    torch's own state_dict of CyclicLR and of LambdaLR holds functions, which a checkpoint must not.
+    """
+    state = {name: value for name, value in vars(scheduler).items() if _is_plain(value)}
+    parts = getattr(scheduler, "_schedulers", None)
+    if parts is not None:
+        state["_schedulers"] = [_plain_state(part) for part in parts]
+    return state
+
+
+def _load_plain_state(scheduler: LRScheduler, state: Mapping[str, Any]) -> None:
+    for name, value in state.items():
+        if name != "_schedulers":
+            setattr(scheduler, name, value)
+    for part, inner in zip(getattr(scheduler, "_schedulers", []), state.get("_schedulers", []), strict=True):
+        _load_plain_state(part, inner)
+
+
+def _is_plain(value: object) -> bool:
+    if value is None or isinstance(value, bool | int | float | str | torch.Tensor):
+        return True
+    if isinstance(value, Mapping):
+        return all(_is_plain(key) and _is_plain(item) for key, item in value.items())
+    return isinstance(value, list | tuple) and all(_is_plain(item) for item in value)

@@ -1,0 +1,415 @@
+"""One training of one experiment, from the first step to the last: a generator of events that touches no disk.
+
+Where a session stands is (epoch, batch): the order of samples and every augmentation follow from these and the seed.
+What else a checkpoint needs is the state of the networks, the optimizers, the schedule, torch's generators (dropout
+draws from them) and the sums of the epoch under way.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine import device as devices
+from engine import diagnosis, snapshot
+from engine.build import build_network
+from engine.control import Mailbox, Request
+from engine.data.prepare import Prepared
+from engine.data.resident import Resident
+from engine.errors import RunError
+from engine.events import (
+    Checkpoint,
+    Controlled,
+    EpochEnded,
+    Event,
+    Progress,
+    Started,
+    StatusChanged,
+    Tested,
+)
+from engine.metrics import improves
+from engine.optimize import WANTS_CLOSURE, Schedule, build_optimizers
+from engine.shapes import Propagation
+from engine.spec import Experiment
+from engine.stepping import NonFiniteLoss, Stepper, set_training
+from engine.tasks import Outcome, Setting, Task
+
+PROGRESS_SECONDS = 0.25
+BEST_SECONDS = 10.0  # between two savings of the best weights; the end of the run always saves them
+EVALUATION_BYTES = 64 << 20  # of activations in a batch of evaluation
+EVALUATION_BATCH = 2000
+
+
+@dataclass
+class Best:
+    """The best epoch so far. `weights` is a copy of the networks by name, None until it is at hand."""
+
+    epoch: int
+    step: int
+    value: float
+    metrics: dict[str, float]
+    weights: dict[str, dict[str, Tensor]] | None
+    saved: bool
+
+
+class Session:
+    """Trains an experiment on prepared data. `run` yields what happens; the mailbox carries what is asked of it."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        task: Task,
+        propagations: Mapping[str, Propagation],
+        prepared: Prepared,
+        mailbox: Mailbox,
+        memory: Mapping[str, int] | None = None,
+    ) -> None:
+        """`propagations` are the networks as the shape check found them; `memory` is its forecast, in bytes.
+
+        Raises RequestError where the optimizer, the schedule or the loss cannot be built.
+        """
+        self.experiment, self.task, self.prepared, self.mailbox = experiment, task, prepared, mailbox
+        self.propagations = propagations
+        self._memory = dict(memory or {})
+        self.device = devices.resolve(experiment.device)
+        autocast = devices.autocast_type(experiment.precision, self.device)
+
+        torch.manual_seed(experiment.seed)
+        self.networks: dict[str, nn.Module] = {
+            name: build_network(found, experiment.networks[name].init).to(self.device)
+            for name, found in propagations.items()
+        }
+        outputs = propagations[task.networks[0]].output_shape[-1]
+        task.set_up(
+            self.networks,
+            Setting(prepared.info, experiment.loss, self.device, outputs, prepared.target_mean, prepared.target_std),
+        )
+        self._joins = any(
+            isinstance(m, nn.modules.batchnorm._BatchNorm) for n in self.networks.values() for m in n.modules()
+        )
+        self.batches = prepared.train.batches(experiment.data.batch_size, join_single=self._joins)
+        self.steps_per_epoch = -(-self.batches // experiment.accumulate)
+        self.monitor = experiment.monitor or self._default_metric(task.primary)
+
+        self.steppers: dict[str, Stepper] = {}
+        for objective in task.objectives():
+            network = self.networks[objective.network]
+            optimizers = build_optimizers(experiment.optimizer, network.parameters())
+            closure = experiment.optimizer.name in WANTS_CLOSURE
+            self.steppers[objective.network] = Stepper(
+                experiment, network, optimizers, objective, autocast, self.device, closure
+            )
+        self.schedule = Schedule(
+            experiment.scheduler,
+            [optimizer for stepper in self.steppers.values() for optimizer in stepper.optimizers],
+            epochs=experiment.epochs,
+            steps_per_epoch=self.steps_per_epoch,
+            monitor=experiment.monitor or self._default_metric("loss"),
+        )
+
+        self.epochs = experiment.epochs
+        self.epoch = 0  # epochs that are over
+        self.batch = 0  # batches done of the epoch under way
+        self.step = 0  # optimizer steps done
+        self.meter = task.meter(training=True)
+        self.best: Best | None = None
+        self.status, self.reason = "running", ""
+        self._epochs_since_best = 0
+        self._train_seconds = 0.0
+        self._elapsed = 0.0
+        self._lr = self.schedule.lr
+        self._paused = False
+        self._ending = ""  # "stop", "discard", "stop_epoch" once asked for
+        self._away = 0.0  # seconds of the epoch under way that went by paused
+
+    def _default_metric(self, name: str) -> str:
+        return f"{'val' if self.prepared.val is not None else 'train'}/{name}"
+
+    # -- the loop -------------------------------------------------------------------------------------------------
+
+    def run(self) -> Iterator[Event]:
+        """Train to the end, or until asked to stop; afterwards `status` and `reason` say how it ended.
+
+        Raises RunError where the loss is not finite; the best weights so far are handed over before that.
+        """
+        yield self._started()
+        yield StatusChanged("running", "", self.step)
+        self._next_checkpoint = time.monotonic() + self.experiment.checkpoint_minutes * 60
+        self._best_saved_at = time.monotonic()
+        try:
+            if self.mailbox.pending:
+                yield from self._obey()
+            while self.epoch < self.epochs and not self._ending:
+                yield from self._train_epoch()
+                if self._leaving:
+                    break
+                yield from self._end_epoch()
+        except NonFiniteLoss as error:
+            yield from self._save_best()
+            text = diagnosis.describe(self.networks, error.batch, error.value, self.step + 1, self.epoch + 1, self._lr)
+            raise RunError(text) from None
+        except RunError:
+            yield from self._save_best()
+            raise
+        yield from self._finish()
+
+    def _train_epoch(self) -> Iterator[Event]:
+        """The rest of the epoch, from the batch that it stands at."""
+        for network in self.networks.values():
+            set_training(network)
+        spec, stepper_of = self.experiment, self.steppers
+        batches = self.prepared.train.shuffled(
+            spec.seed, self.epoch, spec.data.batch_size, start=self.batch, join_single=self._joins
+        )
+        began = shown = time.perf_counter()
+        self._away, before, samples_shown = 0.0, self._train_seconds, self.meter.samples
+        while group := tuple(islice(batches, spec.accumulate)):
+            if self.schedule.per_batch:
+                self._lr = self.schedule.lr
+            stepped = [stepper.step(group, self._note) for stepper in stepper_of.values()]
+            self.batch += len(group)
+            self.step += 1
+            if all(stepped):
+                self.schedule.after_step()
+            now = time.perf_counter()
+            if now - shown >= PROGRESS_SECONDS:
+                self._train_seconds = before + now - began - self._away
+                yield self._progress((self.meter.samples - samples_shown) / (now - shown))
+                shown, samples_shown = now, self.meter.samples
+            if self.mailbox.pending:
+                self._train_seconds = before + time.perf_counter() - began - self._away
+                yield from self._obey()
+                if self._leaving:
+                    return
+                shown, samples_shown = time.perf_counter(), self.meter.samples
+            elif time.monotonic() >= self._next_checkpoint:
+                self._train_seconds = before + time.perf_counter() - began - self._away
+                yield from self._checkpoint()
+        self._check_losses(self.meter.read_losses())
+        if not self.schedule.per_batch:
+            self._lr = self.schedule.lr
+        self._train_seconds = before + time.perf_counter() - began - self._away
+
+    def _note(self, outcome: Outcome) -> None:
+        self.meter.update(outcome.loss.detach(), outcome.weight, outcome.output.detach(), outcome.target)
+
+    def _end_epoch(self) -> Iterator[Event]:
+        """Measure, remember the best, step the schedule, begin the next epoch."""
+        began, away = time.perf_counter(), self._away
+        metrics = {f"train/{name}": value for name, value in self.meter.compute().items()}
+        if self.prepared.val is not None:
+            found = yield from self._evaluate(self.prepared.val)
+            if found is None:
+                return
+            metrics |= {f"val/{name}": value for name, value in found.items()}
+        metrics["lr"] = self._lr
+        seconds = {"train": self._train_seconds, "evaluate": time.perf_counter() - began - (self._away - away)}
+        samples = self.meter.samples
+        self.schedule.after_epoch(metrics)
+        self._elapsed += self._train_seconds
+        self.epoch, self.batch, self._train_seconds = self.epoch + 1, 0, 0.0
+        self.meter = self.task.meter(training=True)
+        is_best = self._remember(metrics)
+        yield EpochEnded(self.epoch, self.step, metrics, seconds, is_best, samples)
+        if time.monotonic() - self._best_saved_at >= BEST_SECONDS:
+            yield from self._save_best()
+        patience = self.experiment.early_stopping
+        if patience is not None and self._epochs_since_best >= patience and self.epoch < self.epochs:
+            self._ending = "early"
+            self.reason = f"early stopping: {self.monitor} has not improved for {self._epochs_since_best} epochs"
+        if self.mailbox.pending:
+            yield from self._obey()
+
+    def _remember(self, metrics: Mapping[str, float]) -> bool:
+        """Keep a copy of the weights where the monitored metric improved."""
+        value = metrics[self.monitor]
+        if not improves(self.monitor, value, None if self.best is None else self.best.value):
+            self._epochs_since_best += 1
+            return False
+        self._epochs_since_best = 0
+        weights = {name: snapshot.copy(stepper.evaluated.state_dict()) for name, stepper in self.steppers.items()}
+        self.best = Best(self.epoch, self.step, value, dict(metrics), weights, saved=False)
+        return True
+
+    def _evaluate(self, part: Resident) -> Generator[Event, None, dict[str, float] | None]:
+        """The metrics of a part as the return value, None where a request ended it. Leaves modes, buffers and
+        generators as they were."""
+        found = None
+        networks = {name: stepper.evaluated for name, stepper in self.steppers.items()}
+        generators = snapshot.generators(self.device)
+        meter = self.task.meter(training=False)
+        for network in networks.values():
+            network.eval()
+        autocast = next(iter(self.steppers.values())).autocast
+        for batch in part.ordered(self._evaluation_batch()):
+            with torch.inference_mode(), autocast():
+                outcome = self.task.evaluate(batch, networks)
+                meter.update(outcome.loss, outcome.weight, outcome.output, outcome.target)
+            if self.mailbox.pending:
+                yield from self._obey(evaluating=True)
+                if self._leaving:
+                    break
+        else:
+            with torch.inference_mode():
+                found = meter.compute()
+        snapshot.restore_generators(generators, self.device)
+        for network in self.networks.values():
+            set_training(network)
+        return found
+
+    def _evaluation_batch(self) -> int:
+        size = max(sum(row.activation_bytes for row in found.rows) for found in self.propagations.values())
+        return min(EVALUATION_BATCH, max(self.experiment.data.batch_size, EVALUATION_BYTES // max(size, 1)))
+
+    def _finish(self) -> Iterator[Event]:
+        """Save where it stands; at the end proper also restore the best weights and measure the test part with them."""
+        if self._ending == "discard":
+            self.status, self.reason = "stopped", "discarded"
+            return
+        yield from self._checkpoint()
+        if self._ending in ("stop", "stop_epoch"):
+            self.status = "stopped"
+            self.reason = "stopped after the epoch" if self._ending == "stop_epoch" else "stopped"
+            return
+        if self.best is not None and self.best.weights is not None:
+            for name, stepper in self.steppers.items():
+                self.networks[name].load_state_dict(self.best.weights[name])
+                stepper.evaluated.load_state_dict(self.best.weights[name])
+        if self.prepared.test is not None:
+            found = yield from self._evaluate(self.prepared.test)
+            if found is None:  # asked to stop while measuring: nothing of the training is missing
+                self.status, self.reason = "stopped", "stopped before the test was measured"
+                return
+            at = (self.epoch, self.step) if self.best is None else (self.best.epoch, self.best.step)
+            yield Tested(*at, {f"test/{name}": value for name, value in found.items()})
+        self.status = "finished"
+
+    # -- what is asked of it ----------------------------------------------------------------------------------------
+
+    @property
+    def _leaving(self) -> bool:
+        """Whether to end before the epoch is over."""
+        return self._ending in ("stop", "discard")
+
+    def _obey(self, evaluating: bool = False) -> Iterator[Event]:
+        """Act on what was asked; stays here while paused."""
+        began = time.perf_counter()
+        while True:
+            for request in self.mailbox.take():
+                yield from self._apply(request, evaluating)
+            if not self._paused or self._leaving:
+                break
+            self.mailbox.wait(1.0)
+        self._away += time.perf_counter() - began
+
+    def _apply(self, request: Request, evaluating: bool) -> Iterator[Event]:
+        name, value = request.name, request.value
+        if name == "pause" and not self._paused:
+            self._paused = True
+            yield StatusChanged("paused", "", self.step)
+        elif name == "resume" and self._paused:
+            self._paused = False
+            yield StatusChanged("running", "", self.step)
+        elif name in ("stop", "discard", "stop_epoch"):
+            self._ending = name
+            if name == "stop_epoch" and self._paused:
+                self._paused = False
+                yield StatusChanged("running", "", self.step)
+        elif name == "checkpoint":
+            yield from self._checkpoint()
+        elif name == "set_lr" and value is not None:
+            self.schedule.set_lr(float(value))
+            if not evaluating:
+                self._lr = self.schedule.lr
+        elif name == "add_epochs" and value is not None:
+            self.epochs += int(value)
+        yield Controlled(self.step, name, value, request.by)
+
+    # -- what it tells ----------------------------------------------------------------------------------------------
+
+    def _started(self) -> Started:
+        spec, prepared = self.experiment, self.prepared
+        prefix = len(self.propagations) > 1
+        modules = tuple(
+            {
+                "path": f"{name}.{row.path}" if prefix else row.path,
+                "call": row.call,
+                "output_shape": list(row.output_shape),
+                "parameters": row.parameters,
+                "trainable": row.trainable,
+                "macs": row.macs,
+                "depth": row.depth,
+            }
+            for name, found in self.propagations.items()
+            for row in found.rows
+        )
+        parameters = [p for network in self.networks.values() for p in network.parameters()]
+        return Started(
+            device=str(self.device),
+            precision=spec.precision,
+            epochs=self.epochs,
+            batches=self.batches,
+            batch_size=spec.data.batch_size,
+            train=len(prepared.train),
+            val=None if prepared.val is None else len(prepared.val),
+            test=None if prepared.test is None else len(prepared.test),
+            parameters=sum(p.numel() for p in parameters),
+            trainable=sum(p.numel() for p in parameters if p.requires_grad),
+            input_shape=prepared.info.input_shape,
+            classes=prepared.info.classes,
+            modules=modules,
+            memory=self._memory,
+            start_epoch=self.epoch,
+            start_step=self.step,
+        )
+
+    def _progress(self, rate: float) -> Progress:
+        losses = self.meter.read_losses()
+        self._check_losses(losses)
+        mean = sum(losses) / len(losses) if losses else float("nan")
+        elapsed = self._elapsed + self._train_seconds
+        return Progress(self.step, self.epoch + 1, self.batch, self.batches, mean, self._lr, rate, elapsed)
+
+    def _check_losses(self, losses: list[float]) -> None:
+        """On a GPU losses are looked at when they are read, a few times a second."""
+        first = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), None)
+        if first is not None:
+            step = self.step - (len(losses) - 1 - first) // self.experiment.accumulate
+            raise RunError(diagnosis.describe(self.networks, None, losses[first], step, self.epoch + 1, self._lr))
+
+    # -- what it keeps ----------------------------------------------------------------------------------------------
+
+    def _checkpoint(self) -> Iterator[Event]:
+        """Hand over a copy of everything that a resume needs; the best weights first, so that it never refers to
+        something that is not on the disk."""
+        yield from self._save_best()
+        yield self.checkpoint()
+        self._next_checkpoint = time.monotonic() + self.experiment.checkpoint_minutes * 60
+
+    def _save_best(self) -> Iterator[Event]:
+        if self.best is not None and self.best.weights is not None and not self.best.saved:
+            self.best.saved = True
+            self._best_saved_at = time.monotonic()
+            state = {"epoch": self.best.epoch, "step": self.best.step, "metrics": self.best.metrics}
+            yield Checkpoint(self.best.step, self.best.epoch, 0, "best", self.best.weights, None, state)
+
+    def checkpoint(self) -> Checkpoint:
+        """A copy of everything that a resume needs."""
+        return snapshot.take(self)
+
+    def resume_from(
+        self,
+        networks: Mapping[str, Mapping[str, Tensor]],
+        optimizer: Any,
+        state: Mapping[str, Any],
+        best: Mapping[str, Mapping[str, Tensor]] | None,
+    ) -> None:
+        """Stand where a checkpoint was taken; `best` are the best weights it refers to, where they could be read."""
+        snapshot.restore(self, networks, optimizer, state, best)

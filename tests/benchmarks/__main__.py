@@ -1,0 +1,29 @@
+"""Measures layerlab against its yardsticks: `make bench`, or `python -m tests.benchmarks speed accuracy`.
+
+Every figure is printed beside its bar. These machines are noisy: what is compared runs interleaved in one go, and
+medians count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests.benchmarks import accuracy, speed, startup
+from tests.benchmarks.bars import Bar, report
+
+GROUPS = {"speed": speed.measure, "startup": startup.measure, "accuracy": accuracy.measure}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("groups", nargs="*", choices=[[], *GROUPS], help="all, where none is named")
+    given = parser.parse_args()
+    bars: list[Bar] = []
+    for name in given.groups or GROUPS:
+        bars += GROUPS[name]()
+    return report(bars)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
