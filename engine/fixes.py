@@ -156,13 +156,14 @@ def _arguments(failure: Failure) -> Iterator[Fix]:
     if match is None or kernel is None:
         return
     spatial = shape[-int(match.group(2)) :]
-    sizes = kernel if isinstance(kernel, tuple) else (kernel,) * len(spatial)
-    if len(sizes) != len(spatial) or not all(isinstance(size, int) and size > 0 for size in sizes):
+    given = kernel if isinstance(kernel, tuple) else (kernel,) * len(spatial)
+    sizes = [size for size in given if isinstance(size, int) and size > 0]
+    if len(sizes) != len(spatial):
         return
     if name.startswith("Conv"):
         yield _replace(failure, _set(failure, "padding", _one([size // 2 for size in sizes])))
     smaller = [min(pair) for pair in zip(sizes, spatial, strict=True)]
-    if smaller != list(sizes):
+    if smaller != sizes:
         yield _replace(failure, _set(failure, "kernel_size", _one(smaller)))
     if "Pool" in name:
         yield Fix(f"remove {failure.call}", "remove", failure.path)
