@@ -135,7 +135,7 @@ def check(experiment: Experiment, place: Place) -> Report:
         layers = experiment.networks[name].layers
         found = propagations[name]
         last = len(layers) - 1
-        for objection in task.objections(layers, found.output_shape, info, experiment.loss):
+        for objection in task.objections(layers, found.output_shape or (), info, experiment.loss):
             if not objection.fatal:
                 warnings.append(f"{objection.message}; {objection.fix}" if objection.fix else objection.message)
             elif error is None:
@@ -238,7 +238,7 @@ def training_samples(experiment: Experiment, info: DataInfo) -> int | None:
 def forecast(experiment: Experiment, info: DataInfo, propagations: Mapping[str, Propagation]) -> dict[str, int]:
     """Bytes that training will take: weights, gradients, optimizer state, activations of a batch, and what is free.
 
-    The optimizer's state is measured on meta tensors. Activations are what the layers put out for one batch, kept for
+    The optimizer's state is measured by taking a step with a small matrix. Activations are what the layers put out for one batch, kept for
     the way back; workspaces of the kernels come on top.
     """
     rows = [row for found in propagations.values() for row in found.rows]
@@ -264,7 +264,7 @@ def _optimizer_bytes(call: Call, trainable: int) -> int:
         optimizers = optimize.build_optimizers(call, [parameter])
         if call.name in optimize.WANTS_CLOSURE:
             history = optimizers[0].defaults.get("history_size", 100)
-            return 4 * trainable * (2 * history + 3)
+            return int(4 * trainable * (2 * history + 3))
         for optimizer in optimizers:
             optimizer.step()
     except LayerlabError:

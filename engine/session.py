@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from engine import device as devices
 from engine import diagnosis, snapshot
+from engine.announcement import announcement
 from engine.build import build_network
 from engine.control import Mailbox, Request
 from engine.data.prepare import Prepared
@@ -30,7 +31,6 @@ from engine.events import (
     EpochEnded,
     Event,
     Progress,
-    Started,
     StatusChanged,
     Tested,
 )
@@ -77,7 +77,7 @@ class Session:
         """
         self.experiment, self.task, self.prepared, self.mailbox = experiment, task, prepared, mailbox
         self.propagations = propagations
-        self._memory = dict(memory or {})
+        self.memory = dict(memory or {})
         self.device = devices.resolve(experiment.device)
         autocast = devices.autocast_type(experiment.precision, self.device)
 
@@ -86,7 +86,8 @@ class Session:
             name: build_network(found, experiment.networks[name].init).to(self.device)
             for name, found in propagations.items()
         }
-        outputs = propagations[task.networks[0]].output_shape[-1]
+        shape = propagations[task.networks[0]].output_shape or ()
+        outputs = shape[-1] if shape else 1
         task.set_up(
             self.networks,
             Setting(prepared.info, experiment.loss, self.device, outputs, prepared.target_mean, prepared.target_std),
@@ -139,7 +140,7 @@ class Session:
 
         Raises RunError where the loss is not finite; the best weights so far are handed over before that.
         """
-        yield self._started()
+        yield announcement(self)
         yield StatusChanged("running", "", self.step)
         self._next_checkpoint = time.monotonic() + self.experiment.checkpoint_minutes * 60
         self._best_saved_at = time.monotonic()
@@ -333,42 +334,6 @@ class Session:
         yield Controlled(self.step, name, value, request.by)
 
     # -- what it tells ----------------------------------------------------------------------------------------------
-
-    def _started(self) -> Started:
-        spec, prepared = self.experiment, self.prepared
-        prefix = len(self.propagations) > 1
-        modules = tuple(
-            {
-                "path": f"{name}.{row.path}" if prefix else row.path,
-                "call": row.call,
-                "output_shape": list(row.output_shape),
-                "parameters": row.parameters,
-                "trainable": row.trainable,
-                "macs": row.macs,
-                "depth": row.depth,
-            }
-            for name, found in self.propagations.items()
-            for row in found.rows
-        )
-        parameters = [p for network in self.networks.values() for p in network.parameters()]
-        return Started(
-            device=str(self.device),
-            precision=spec.precision,
-            epochs=self.epochs,
-            batches=self.batches,
-            batch_size=spec.data.batch_size,
-            train=len(prepared.train),
-            val=None if prepared.val is None else len(prepared.val),
-            test=None if prepared.test is None else len(prepared.test),
-            parameters=sum(p.numel() for p in parameters),
-            trainable=sum(p.numel() for p in parameters if p.requires_grad),
-            input_shape=prepared.info.input_shape,
-            classes=prepared.info.classes,
-            modules=modules,
-            memory=self._memory,
-            start_epoch=self.epoch,
-            start_step=self.step,
-        )
 
     def _progress(self, rate: float) -> Progress:
         losses = self.meter.read_losses()

@@ -58,7 +58,8 @@ def prepare_run(
     from engine import catalogue
     from engine.check import check
     from engine.data.info import Place
-    from engine.store.folder import create_run, environment
+    from engine.store.environment import environment
+    from engine.store.folder import create_run
 
     for module in allow:
         catalogue.allow(module)
