@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -44,25 +45,38 @@ class Normalise:
 def statistics(inputs: Tensor, index: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation, float32 (C,), of each column (N, C) or channel (N, C, ...).
 
-    Of the samples in `index`, or all; divided by `scale`, worked out in float64 in two passes, with N (not N - 1) in
-    the denominator. A constant column has standard deviation 1, so that it becomes 0 rather than NaN.
+    Of the samples in `index`, or all; divided by `scale`, worked out in float64, with N (not N - 1) in the
+    denominator. A constant column has standard deviation 1, so that it becomes 0 rather than NaN.
     """
-    chosen = torch.arange(len(inputs)) if index is None else index
-    rows = max(1, _CHUNK_BYTES // (8 * max(1, inputs[0].numel())))
-
-    def each(term: Tensor | None) -> Tensor:
-        total = torch.zeros(inputs.shape[1], dtype=torch.float64)
-        for part in torch.split(chosen, rows):
-            values = inputs.index_select(0, part).to(torch.float64).movedim(1, 0).flatten(1)
-            total += values.sum(1) if term is None else (values - term[:, None]).square().sum(1)
-        return total / (len(chosen) * inputs[0, 0].numel())
-
-    mean = each(None)
-    std = each(mean).sqrt()
+    mean, std = _moments(inputs, index)
     # What rounding leaves of a constant column is not a spread.
-    constant = std <= 1e-12 * mean.abs()
-    std = torch.where(constant, torch.ones_like(std) * scale, std)
+    std = torch.where(std <= 1e-12 * mean.abs(), torch.full_like(std, scale), std)
     return (mean / scale).to(torch.float32), (std / scale).to(torch.float32)
+
+
+def _moments(inputs: Tensor, index: Tensor | None) -> tuple[Tensor, Tensor]:
+    n = len(inputs) if index is None else len(index)
+    count = n * inputs[0, 0].numel()
+    rows = max(1, _CHUNK_BYTES // (8 * inputs[0].numel()))
+
+    def each(term: Callable[[Tensor], Tensor], dtype: torch.dtype) -> Tensor:
+        """The sum of a term over everything but the columns."""
+        total = torch.zeros(inputs.shape[1], dtype=dtype)
+        for begin in range(0, n, rows):
+            end = min(begin + rows, n)
+            part = inputs[begin:end] if index is None else inputs.index_select(0, index[begin:end])
+            total += term(part.movedim(1, -1).flatten(0, -2)).sum(0, dtype=dtype)
+        return total
+
+    if inputs.dtype == torch.uint8:
+        # In whole numbers one pass is exact: the variance is (n sum(x²) - sum(x)²) / n².
+        sums = each(lambda part: part, torch.int64).tolist()
+        squares = each(lambda part: part.to(torch.int32).square(), torch.int64).tolist()
+        variances = [(count * square - total**2) / count**2 for total, square in zip(sums, squares, strict=True)]
+        mean = torch.tensor([total / count for total in sums], dtype=torch.float64)
+        return mean, torch.tensor(variances, dtype=torch.float64).sqrt()
+    mean = each(lambda part: part.to(torch.float64), torch.float64) / count
+    return mean, (each(lambda part: (part.to(torch.float64) - mean).square(), torch.float64) / count).sqrt()
 
 
 def fixed(given: tuple[object, object], channels: int) -> tuple[Tensor, Tensor]:

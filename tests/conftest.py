@@ -1,0 +1,17 @@
+"""What tests of several parts share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder that holds MNIST: LAYERLAB_DATA, or ../shared/data beside the checkout. Skips where there is none."""
+    folder = Path(os.environ.get("LAYERLAB_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not (folder / "MNIST" / "raw").is_dir():
+        pytest.skip(f"no MNIST in {folder}; name a data folder with LAYERLAB_DATA")
+    return folder
