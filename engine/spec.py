@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import tomli_w
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -30,7 +29,7 @@ from engine import fields
 from engine.calls import Call, CallError, escape, parse_value
 from engine.errors import RequestError, SpecError, did_you_mean
 from engine.toml_text import Origin as Origin
-from engine.toml_text import lines_of, lookup, parse_toml, read_text
+from engine.toml_text import lines_of, lookup, parse_toml, read_text, without_none, write_toml
 
 DEFAULT_LOSS = {"Classification": "CrossEntropyLoss()", "Regression": "MSELoss()"}
 MAX_LAYERS = 10_000
@@ -137,6 +136,9 @@ class Experiment(_Part):
     _origins: dict[str, Origin] = PrivateAttr(default_factory=dict)
 
     def __init__(self, /, **values: Any) -> None:
+        for name in values:
+            if name not in Experiment.model_fields:
+                raise _unknown_field(name, Experiment)
         if "data" in values and not isinstance(values["data"], Data):
             values["data"] = _nested(Data, values["data"], "data")
         if not isinstance(values.get("networks"), fields.FrozenMapping):
@@ -180,15 +182,11 @@ class Experiment(_Part):
             for name, network in self.networks.items()
         }
         result["network"] = tables["model"] if list(tables) == ["model"] else tables
-        return _without_none(result)
+        return without_none(result)
 
     def to_toml(self) -> str:
         """The canonical text: `parse_experiment` of it gives an equal experiment."""
-        text = tomli_w.dumps(self.to_dict(brief=True))
-        # One layer a line reads well, one number a line does not.
-        return re.sub(
-            r"^normalize = \[.*?^\]$", lambda match: _on_one_line(match[0]), text, flags=re.DOTALL | re.MULTILINE
-        )
+        return write_toml(self.to_dict(brief=True))
 
     def digest(self) -> str:
         """16 hex digits of the sha256 of the canonical text without `name`: what is asked for, however it is called."""
@@ -256,15 +254,6 @@ def _plain(name: str, value: object) -> Any:
         text = str(value)
         return text.removesuffix("()") if name == "validation" else text
     return [_plain("", item) for item in value] if isinstance(value, tuple) else value
-
-
-def _on_one_line(array: str) -> str:
-    joined = " ".join(line.strip() for line in array.splitlines())
-    return joined.replace("[ ", "[").replace(", ]", "]")
-
-
-def _without_none(table: dict[str, Any]) -> dict[str, Any]:
-    return {k: _without_none(v) if isinstance(v, dict) else v for k, v in table.items() if v is not None}
 
 
 def _spec_error(error: ValidationError, part: type[BaseModel]) -> SpecError:

@@ -1,4 +1,4 @@
-"""Reading TOML that comes from anywhere: bounded before it is parsed, and with the line of every value."""
+"""TOML: reading what comes from anywhere, bounded before it is parsed and with the line of every value; writing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from engine.calls import escape
 from engine.errors import SpecError
@@ -190,3 +192,19 @@ class _Lines:
             if self.text.startswith(",", at):
                 at = self.space(at + 1)
         return at + 1
+
+
+def write_toml(table: Mapping[str, Any]) -> str:
+    """The text of a table: one layer a line, which reads well, but the numbers of `normalize` on one."""
+    text = tomli_w.dumps(table)
+    return re.sub(r"^normalize = \[.*?^\]$", lambda match: _on_one_line(match[0]), text, flags=re.DOTALL | re.MULTILINE)
+
+
+def _on_one_line(array: str) -> str:
+    joined = " ".join(line.strip() for line in array.splitlines())
+    return joined.replace("[ ", "[").replace(", ]", "]")
+
+
+def without_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The table without the empty values that TOML cannot hold, in the tables inside it too."""
+    return {key: without_none(v) if isinstance(v, dict) else v for key, v in table.items() if v is not None}
