@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from engine.spec import Experiment
 
 # What a person looks at first, where the experiment does not say what it is after.
-_MAIN = ("accuracy", "loss", "r2", "rmse", "mae", "f1")
+_MAIN = ("accuracy", "loss", "r2", "rmse", "mae")
 # The same direction as `engine.metrics.higher_is_better`, which cannot be asked without importing torch.
 _HIGHER_IS_BETTER = frozenset(["accuracy", "f1", "top5", "r2"])
 
@@ -29,6 +29,11 @@ def main_metric(metrics: Mapping[str, float], monitor: str | None = None) -> str
             if f"{part}/{name}" in metrics:
                 return f"{part}/{name}"
     return next(iter(metrics), None)
+
+
+def is_main(name: str) -> bool:
+    """Whether a metric ("val/accuracy") is one of those that a person looks at first."""
+    return name.rsplit("/", 1)[-1] in _MAIN
 
 
 def higher_is_better(metric: str) -> bool:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from engine.store.reader import RunView
 
 Rows = list[list[str]]
-_MARKDOWN_ACTIVE = set("\\`*_{}[]<>()#+!|~$&:@")
+# Emphasis, code, links, HTML, columns, and what pages turn into references: #12, @name, https://
+_MARKDOWN_ACTIVE = set("\\`*_[]<>|~$&#@:")
 
 
 def settings_rows(differs: Mapping[str, Sequence[str | None]]) -> Rows:

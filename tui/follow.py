@@ -31,10 +31,11 @@ class Shows(Protocol):
     def __enter__(self) -> Any: ...
     def __exit__(self, *error: Any) -> None: ...
     def show(self, view: RunView) -> None: ...
+    def tell(self, text: str) -> None: ...
 
 
 def follow(
-    reader: RunReader, *, alive: Callable[[], bool] | None = None, each_look: Callable[[], None] | None = None
+    reader: RunReader, *, alive: Callable[[], bool] | None = None, each_look: Callable[[], str | None] | None = None
 ) -> RunView:
     """Show a run on standard error until it is over, and give what it came to.
 
@@ -42,7 +43,7 @@ def follow(
         reader: reads the run folder; what it has polled already is not shown again.
         alive: whether the launcher still trains it; where it does not and the run has no final status after a few
             seconds, following ends all the same.
-        each_look: called before each look at the run, four times a second.
+        each_look: called before each look at the run, four times a second; what it gives is told to the person.
     """
     shown: Shows = Bars(reader.view) if sys.stderr.isatty() else Lines(reader.view)
     # A run that is resumed by another process still has its old final status until that process has claimed it.
@@ -50,8 +51,9 @@ def follow(
     gone_since: float | None = None
     with shown:
         while True:
-            if each_look is not None:
-                each_look()
+            note = each_look() if each_look is not None else None
+            if note:
+                shown.tell(note)
             trained = alive is None or alive()
             if reader.poll():
                 shown.show(reader.view)
@@ -83,8 +85,11 @@ class Lines:
             say(f"{safe(view.name, 40)}  {epoch_line(row, view.epochs)}")
         self._epochs = len(view.history)
         for message in messages_after(self._last, view):
-            say(message_text(message))
+            self.tell(message_text(message))
             self._last = message
+
+    def tell(self, text: str) -> None:
+        say(text)
 
 
 class Bars:
@@ -121,7 +126,7 @@ class Bars:
         progress = self._progress
         assert progress is not None
         for message in messages_after(self._last, view):
-            progress.console.print(message_text(message))
+            self.tell(message_text(message))
             self._last = message
         done = view.done
         total = max(view.epochs, 1)
@@ -142,6 +147,11 @@ class Bars:
             visible=view.batches > 0 and view.status not in OVER,
         )
         progress.refresh()
+
+    def tell(self, text: str) -> None:
+        """Above the bars, which stay where they are."""
+        assert self._progress is not None
+        self._progress.console.print(safe(text))
 
 
 def run_detail(view: RunView) -> str:
@@ -197,7 +207,7 @@ def messages_after(last: MessageRow | None, view: RunView) -> list[MessageRow]:
 
 
 def message_text(message: MessageRow) -> str:
-    """A message of a run on one line, with its level unless it is only for information; of a traceback the last line."""
+    """A message of a run on one line, with its level unless that is "info"; of a traceback the last line."""
     text = message.text.strip()
     if text.startswith("Traceback"):
         text = text.rsplit("\n", 1)[-1]

@@ -21,9 +21,8 @@ class Interruptions:
     A SIGHUP that is ignored already, as under nohup, stays ignored.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self) -> None:
         self.caught: int | None = None
-        self._say = say
         self._told = False
         self._before: dict[int, Any] = {}
         self._terminals: list[int] = []
@@ -44,12 +43,13 @@ class Interruptions:
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         self._before.clear()
 
-    def forward(self, stop: Callable[[], object]) -> None:
-        """Call `stop` once where a signal was caught since; meant to be called a few times a second."""
-        if self.caught is not None and not self._told:
-            self._told = True
-            self._say("stopping at the next step, with a checkpoint; once more ends at once")
-            stop()
+    def forward(self, stop: Callable[[], object]) -> str | None:
+        """Call `stop` once where a signal was caught, and give what to tell the person then; called every now and then."""
+        if self.caught is None or self._told:
+            return None
+        self._told = True
+        stop()
+        return "stopping at the next step, with a checkpoint; once more ends at once"
 
     @property
     def exit_status(self) -> int | None:

@@ -28,10 +28,8 @@ def record(view: RunView) -> dict[str, Any]:
 
 def full_record(view: RunView) -> dict[str, Any]:
     """What `show` tells of a run: its experiment, environment, messages and every epoch as well."""
-    from engine.spec import flatten
-
     return record(view) | {
-        "experiment": None if view.experiment is None else flatten(view.experiment),
+        "experiment": None if view.experiment is None else view.experiment.to_dict(),
         "toml": None if view.experiment is None else view.experiment.to_toml(),
         "environment": view.environment,
         "history": [

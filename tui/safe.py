@@ -12,9 +12,7 @@ from __future__ import annotations
 # and the blank braille pattern.
 _INVISIBLE = frozenset(
     (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0)
-    + tuple(range(0xFE00, 0xFE10))
-    + tuple(range(0xE0100, 0xE01F0))
-)
+).union(range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))
 # Whether a symbol is drawn as text or as an emoji: it changes the width on some terminals and not on others.
 _PRESENTATION = frozenset([0xFE0E, 0xFE0F])
 

@@ -40,9 +40,8 @@ def test_help_is_quick_and_names_every_command() -> None:
         assert told.returncode == 0
     # The bar is 0.4 s on a quiet machine; here others may be at work.
     assert min(seconds) < 0.8
-    for (
-        name
-    ) in "demo new check open train resume watch stop control runs show compare catalogue doctor version".split():
+    commands = "demo new check open train resume watch stop control runs show compare catalogue doctor version"
+    for name in commands.split():
         assert f" {name} " in told.stdout
         assert "Example" in layerlab_help(name)
 

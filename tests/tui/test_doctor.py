@@ -85,5 +85,5 @@ def test_one_look_that_breaks_keeps_none_of_the_others_back(tmp_path: Path, monk
 
     monkeypatch.setattr(doctor, "memory", broken)
     found = doctor.examine(tmp_path, tmp_path)
-    assert [one for one in found if one.topic == "memory"][0].found.endswith("RuntimeError: no driver")
+    assert next(one for one in found if one.topic == "memory").found.endswith("RuntimeError: no driver")
     assert found[-1].topic in ("data", "logout")

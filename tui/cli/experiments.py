@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,8 @@ from tui.cli.options import AllowOption, DataOption, DownloadOption, JsonOption,
 
 if TYPE_CHECKING:
     from engine.check import Report
+    from engine.shapes import Problem
+    from engine.spec import Experiment
 
 PANEL = "Begin"
 
@@ -120,7 +122,7 @@ def check_file(
         raise typer.Exit(RequestError.exit_code)
 
 
-def check_experiment(experiment: Any, data: Path | None, download: bool, allow: list[str] | None) -> Report:
+def check_experiment(experiment: Experiment, data: Path | None, download: bool, allow: list[str] | None) -> Report:
     """Look every name up and every shape through; raises RequestError where a name or an argument is wrong."""
     from engine import catalogue
     from engine.check import check
@@ -159,8 +161,10 @@ def show_report(report: Report) -> None:
         say(problem_text(report.error), style="red")
 
 
-def problem_text(problem: Any) -> str:
-    """The failing layer, what is wrong with it and what to do, as words."""
-    fix = f"\nwhat would help: {problem.fix.text}" if problem.fix is not None else ""
-    where = f"{problem.path}: " if problem.path else ""
-    return f"error: {where}{problem.call}: {problem.message}{fix}"
+def problem_text(problem: Problem) -> str:
+    """The layer or field that fails, what is wrong with it and what would help, as words."""
+    where = f"layer {problem.path}" if problem.path.replace(".", "").isdigit() else problem.path
+    text = f"error: {where}: {problem.message}" if where else f"error: {problem.message}"
+    if problem.fix is not None and problem.fix.text not in problem.message:
+        text += f"; {problem.fix.text}"
+    return text

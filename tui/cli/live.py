@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.errors import RequestError, RunError, did_you_mean
+from engine.errors import RequestError, RunError
 from tui.cli.options import JsonOption, RunArgument, RunsOption, store_folder
+
+if TYPE_CHECKING:
+    from engine.control import Request
 
 PANEL = "Train"
 _WAIT = 30.0
@@ -68,7 +72,7 @@ def stop(
     if after_epoch and discard:
         raise RequestError("--after-epoch and --discard exclude each other: one saves a checkpoint, the other does not")
     request = "stop_epoch" if after_epoch else "discard" if discard else "stop"
-    _ask(name, request, None, wait, runs, as_json)
+    _ask(name, _request(request, None), wait, runs, as_json)
 
 
 def control(
@@ -88,13 +92,15 @@ def control(
     as_json: JsonOption = False,
 ) -> None:
     """Ask something of a live run; it acts within one step."""
-    from engine.control import REQUESTS
-
     request = request.replace("-", "_")
-    if request not in REQUESTS:
-        question = did_you_mean(request, REQUESTS)
-        raise RequestError(f"`{request}` is not a request; {question or 'there are ' + ', '.join(REQUESTS)}")
-    _ask(name, request, _number(request, value), wait, runs, as_json)
+    _ask(name, _request(request, value), wait, runs, as_json)
+
+
+def _request(name: str, value: str | None) -> Request:
+    """The request, signed by this process so that its answer can be told from another's; RequestError where wrong."""
+    from engine.control import Request
+
+    return Request(name, _number(name, value), by=f"command line, process {os.getpid()}")
 
 
 def _number(request: str, value: str | None) -> float | int | None:
@@ -108,8 +114,11 @@ def _number(request: str, value: str | None) -> float | int | None:
         raise RequestError(f"`{value}` is not what {request} takes: {wanted}") from None
 
 
-def _ask(name: str, request: str, value: float | None, wait: float, runs: Path | None, as_json: bool) -> None:
-    """Send a request and wait until the run has acted on it; RunError where it does not in time."""
+def _ask(name: str, request: Request, wait: float, runs: Path | None, as_json: bool) -> None:
+    """Send a request and wait until the run has acted on it; RunError where it does not in time.
+
+    A run that was asked to stop is waited for until it has stopped, with its checkpoint written.
+    """
     from engine.store.folder import find_run
     from engine.store.reader import RunReader
     from engine.store.requests import send
@@ -118,25 +127,22 @@ def _ask(name: str, request: str, value: float | None, wait: float, runs: Path |
     from tui.record import record
 
     path = find_run(store_folder(runs), name)
+    send(path, request)
     reader = RunReader(path)
-    reader.poll()
-    if reader.view.status in OVER:
-        raise RequestError(f"{path.name} is {reader.view.status}: nobody trains it, so there is nobody to ask")
-    sent = send(path, request, value)
     deadline = time.monotonic() + wait
-    while sent.exists() and time.monotonic() < deadline:
-        time.sleep(_INTERVAL)
+    ends = request.name in ("stop", "discard")
+    while True:
         reader.poll()
-        if reader.view.status in OVER:
+        over = reader.view.status in OVER
+        acted = any(event.request == request.name and event.by == request.by for event in reader.view.controls)
+        if over or (acted and not ends) or time.monotonic() > deadline:
             break
-    acted = not sent.exists()
-    if acted and request in ("stop", "discard"):
-        while reader.view.status not in OVER and time.monotonic() < deadline:
-            time.sleep(_INTERVAL)
-            reader.poll()
-        acted = reader.view.status in OVER
+        time.sleep(_INTERVAL)
+    if not acted and not over:
+        raise RunError(f"{path.name} did not act on {request.name} within {wait:g} s; it may still do so later")
     if as_json:
-        print_json(record(reader.view) | {"request": request, "value": value, "acted": acted})
-    if not acted and reader.view.status not in OVER:
-        raise RunError(f"{path.name} did not answer within {wait:g} s; the request stays, and it may still act on it")
-    say(f"{path.name}: {request} was received; it is {reader.view.status}")
+        print_json(record(reader.view) | {"request": request.name, "value": request.value, "acted": acted})
+    if acted:
+        say(f"{path.name} acted on {request.name}; it is {reader.view.status}")
+    else:
+        say(f"{path.name} was {reader.view.status} before it could act on {request.name}")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.errors import RequestError
+from engine.errors import RequestError, did_you_mean
+
+if TYPE_CHECKING:
+    from engine.spec import Experiment
 
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else there.")
@@ -63,24 +66,26 @@ def data_folder(data: Path | None) -> Path:
     return Path(named).expanduser() if named else cache_folder() / "data"
 
 
-def load(text: str, settings: list[str] | None = None) -> Any:
+def load(text: str, settings: list[str] | None = None) -> Experiment:
     """The experiment in the file, or of the preset, that `text` names, with settings changed.
 
     A file wins over a preset of the same name. Raises RequestError where there is neither, SpecError where the file is
     wrong.
     """
-    from engine.errors import did_you_mean
-    from engine.presets import PRESETS, preset
     from engine.spec import load_experiment, with_settings
 
     path = Path(text)
-    if text in PRESETS and not path.is_file():
-        experiment = preset(text)
-    elif not path.exists() and not path.suffix and os.sep not in text:
-        question = did_you_mean(text, PRESETS)
-        raise RequestError(
-            f"`{text}` is neither a file nor a preset; {question or 'the presets are ' + ', '.join(PRESETS)}"
-        )
-    else:
+    if path.exists() or path.suffix or os.sep in text:
         experiment = load_experiment(path)
+    else:
+        experiment = _preset(text)
     return with_settings(experiment, list(settings or ()))
+
+
+def _preset(name: str) -> Experiment:
+    from engine.presets import PRESETS, preset
+
+    if name not in PRESETS:
+        known = did_you_mean(name, PRESETS) or f"the presets are {', '.join(PRESETS)}"
+        raise RequestError(f"`{name}` is neither a file nor a preset; {known}")
+    return preset(name)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.errors import RequestError
+from engine.errors import RequestError, did_you_mean
 from tui.cli.options import JsonOption, RunArgument, RunsOption, store_folder
 
 if TYPE_CHECKING:
+    from engine.store.listing import Summary
     from engine.store.reader import RunView
 
 PANEL = "Look and compare"
@@ -52,7 +54,7 @@ def list_all(
     from tui.record import short_record
 
     store = store_folder(runs)
-    found = [run for run in list_runs(store) if _matches(run, words or [])] if store.is_dir() else []
+    found = [run for run in list_runs(store) if _matches(run, words or [])]
     found = sort_runs(found, sort)
     left_out = len(found) - limit if limit is not None and limit < len(found) else 0
     found = found[:limit]
@@ -60,34 +62,38 @@ def list_all(
         print_json({"runs": [short_record(run) for run in found]})
         return
     if not found:
-        what = f"no run in {store} matches {' '.join(words)}" if words else f"there are no runs in {store} yet"
-        say(f"{what}; layerlab demo trains three" if not words else what)
+        say(
+            f"no run in {store} matches {' '.join(words)}"
+            if words
+            else f"there are no runs in {store} yet; layerlab demo trains three"
+        )
         return
-    drawn = table("run", "name", "status", "epochs", "best", "epoch", "took", numbers=["epochs", "epoch", "took"])
+    numbers = ["epochs", "best epoch", "a training epoch"]
+    drawn = table("run", "status", "epochs", "best", *numbers[1:], "name", numbers=numbers, keep=["status"])
     for run in found:
         metrics = (run.best or {}).get("metrics", {})
         name = sort if sort in metrics else main_metric(metrics)
         add_row(
             drawn,
             run.run,
-            run.name,
             run.status,
-            f"{getattr(run, 'epoch', MISSING)}/{getattr(run, 'epochs', MISSING)}",
+            f"{run.epoch}/{run.epochs}",
             f"{name} {metric(name, metrics[name])}" if name else MISSING,
             run.best["epoch"] if run.best else MISSING,
-            duration(getattr(run, "seconds", None)),
+            duration(run.seconds_per_epoch),
+            run.name,
         )
     console().print(drawn)
     if left_out:
         say(f"and {left_out} more")
 
 
-def _matches(run: Any, words: Sequence[str]) -> bool:
+def _matches(run: Summary, words: Sequence[str]) -> bool:
     text = f"{run.name}\n{run.status}\n{run.run}".casefold()
     return all(word.casefold() in text for word in words)
 
 
-def sort_runs(found: Sequence[Any], key: str) -> list[Any]:
+def sort_runs(found: Sequence[Summary], key: str) -> list[Summary]:
     """By when they were begun (the newest first), by name, by status, or by a metric (the best first, none last)."""
     from tui.compare import higher_is_better, value_of
     from tui.record import started
@@ -98,14 +104,12 @@ def sort_runs(found: Sequence[Any], key: str) -> list[Any]:
         return sorted(found, key=lambda run: (str(getattr(run, key)).casefold(), run.run))
     known = sorted({name for run in found for name in ((run.best or {}).get("metrics") or {})})
     if found and key not in known:
-        from engine.errors import did_you_mean
-
         question = did_you_mean(key, [*known, "started", "name", "status"])
         there = f"the metrics are {', '.join(known)}" if known else "no run has a metric yet"
         raise RequestError(f"runs cannot be sorted by `{key}`; {question or there}")
     sign = -1.0 if higher_is_better(key) else 1.0
 
-    def rank(run: Any) -> tuple[bool, float]:
+    def rank(run: Summary) -> tuple[bool, float]:
         value = value_of(run.best, key)
         bad = value is None or value != value
         return bad, 0.0 if bad else sign * value  # type: ignore[operator]
@@ -126,7 +130,7 @@ def show(name: RunArgument, runs: RunsOption = None, as_json: JsonOption = False
     show_run(view)
 
 
-def read_run(path: Any) -> RunView:
+def read_run(path: Path) -> RunView:
     """A run as its folder tells of it now."""
     from engine.store.reader import RunReader
 
@@ -151,7 +155,9 @@ def show_run(view: RunView) -> None:
         ("best", best_text(view).removeprefix("best ")),
         ("a training epoch", duration(view.seconds_per_epoch) if view.history else None),
     ]
-    facts += [(key, value) for key, value in view.environment.items() if isinstance(value, (str, int, float)) and value]
+    facts += [
+        (key, value) for key, value in view.environment.items() if isinstance(value, (str, int)) and key != "version"
+    ]
     for key, value in facts:
         if value not in (None, ""):
             write(f"{key:18}{value}")

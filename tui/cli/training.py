@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.errors import LayerlabError, RunError
+from engine.errors import LayerlabError, RunError, SpecError
+from tui.cli.experiments import check_experiment
 from tui.cli.options import (
     AllowOption,
     DataOption,
@@ -24,6 +25,8 @@ from tui.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from engine.check import Report
+    from engine.spec import Experiment
     from engine.store.reader import RunView
 
 PANEL = "Train"
@@ -68,8 +71,10 @@ def train(
     from tui.output import print_json, say
     from tui.record import record
 
-    # All are read before the first is trained: a slip in the last file should not show up in an hour.
+    # All are checked before the first is trained: a slip in the last file should not show up in an hour.
     experiments = [load(file, settings) for file in files]
+    for experiment in experiments:
+        refuse_what_fails(experiment, check_experiment(experiment, data, download, allow))
     views: list[RunView] = []
     status = 0
     for experiment in experiments:
@@ -119,8 +124,30 @@ def resume(
         raise typer.Exit(status)
 
 
+def refuse_what_fails(experiment: Experiment, report: Report) -> None:
+    """SpecError with the failing layer, the line where it stands and what would help, where a check found an error."""
+    problem = report.error
+    if problem is None:
+        return
+    layer = problem.path.replace(".", "").isdigit()
+    origin = experiment.where(f"network.layers.{problem.path}" if layer else problem.path)
+    hint = problem.fix.text if problem.fix is not None and problem.fix.text not in problem.message else ""
+    raise SpecError(
+        problem.message,
+        field=f"layer {problem.path}" if layer else problem.path,
+        file=origin.file if origin is not None else "",
+        line=origin.line if origin is not None else None,
+        hint=hint,
+    )
+
+
 def train_one(
-    experiment: Any, store: Path, data: Path | None, launcher: Launcher, download: bool, allow: Sequence[str] | None
+    experiment: Experiment,
+    store: Path,
+    data: Path | None,
+    launcher: Launcher,
+    download: bool,
+    allow: Sequence[str] | None,
 ) -> tuple[RunView, int]:
     """Check an experiment, make its run and train it to the end; gives the run as read back, and the exit status."""
     from engine.launch import prepare_run
@@ -143,13 +170,12 @@ def run_to_the_end(
     from engine.store.reader import RunReader
     from tui.follow import follow
     from tui.interruptions import Interruptions
-    from tui.output import say
 
     reader = RunReader(path)
     if resume:
         reader.poll()
     segment = reader.view.segment
-    with Interruptions(say) as signals:
+    with Interruptions() as signals:
         handle = start(
             path,
             launcher=launcher.value,
@@ -180,7 +206,7 @@ def say_how_it_ended(view: RunView) -> None:
     if view.status == "failed":
         say(f"error: {view.name} failed: {view.reason or 'no reason was recorded'}", style="red")
     elif view.status in ("stopped", "interrupted"):
-        why = f": {view.reason}" if view.reason else ""
+        why = f" ({view.reason})" if view.reason not in ("", view.status) else ""
         say(f"{view.name} is {view.status}{why}; layerlab resume {view.run} goes on with it")
     elif view.status != "finished":
         say(
@@ -190,11 +216,12 @@ def say_how_it_ended(view: RunView) -> None:
 
 def show_results(views: Sequence[RunView]) -> None:
     """The runs side by side: best metrics, size, time."""
-    from tui.compare import metric_names, value_of
+    from tui.compare import is_main, metric_names, value_of
     from tui.output import add_row, console, count, duration, metric, table, write
 
     names = metric_names([(view.best or view.last or {}).get("metrics", {}) for view in views])
-    names = [name for name in names if name != "lr" and not name.startswith("train/")] or names
+    # What is not a main metric, and the training part, are for `show`: here a line should fit the terminal.
+    names = [name for name in names if is_main(name) and not name.startswith("train/")] or names
     columns = ["run", "status", "best epoch", *names, "parameters", "a training epoch", "in all"]
     drawn = table(*columns, numbers=set(columns) - {"run", "status"}, keep=["status"])
     for view in views:
@@ -207,7 +234,7 @@ def show_results(views: Sequence[RunView]) -> None:
             *(metric(name, value_of(best, name)) for name in names),
             count(view.started.get("parameters")),
             duration(view.seconds_per_epoch),
-            duration(sum(sum(row.seconds.values()) for row in view.history)),
+            duration(sum(sum(row.seconds.values()) for row in view.history) if view.history else None),
         )
     console().print(drawn)
     for view in views:
