@@ -1,0 +1,95 @@
+"""The check of what is composed, in a thread of its own: torch is imported there, after the first paint.
+
+Only the newest question is answered, and only once the person has stopped typing for a moment.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import LayerlabError
+
+if TYPE_CHECKING:
+    from engine.spec import Experiment
+
+PAUSE = 0.12
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of question `number`: a report, or in words why there is none. `free` is the memory of the device."""
+
+    number: int
+    report: Any = None
+    error: str = ""
+
+
+Check = Callable[["Experiment", Path], Any]
+
+
+def engine_check(experiment: Experiment, data_folder: Path) -> Any:
+    """The engine's own check; the first call imports torch."""
+    from engine.check import check
+    from engine.data import Place
+
+    return check(experiment, Place(data_folder))
+
+
+class Checker:
+    """`ask` returns at once; `answer` is called in the checker's thread, never for a question that was overtaken."""
+
+    def __init__(self, data_folder: Path, answer: Callable[[Answer], None], check: Check = engine_check) -> None:
+        self._data_folder = data_folder
+        self._answer = answer
+        self._check = check
+        self._changed = threading.Condition()
+        self._number = 0
+        self._question: Experiment | None = None
+        self._ended = False
+        self._thread: threading.Thread | None = None
+
+    def ask(self, experiment: Experiment) -> int:
+        """The number of the question."""
+        with self._changed:
+            self._number += 1
+            self._question = experiment
+            self._changed.notify()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="layerlab-check", daemon=True)
+                self._thread.start()
+            return self._number
+
+    def end(self) -> None:
+        """No answer comes after this."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._ended or self._question is not None)
+                while not self._ended and self._changed.wait(PAUSE):
+                    pass
+                if self._ended:
+                    return
+                number, question, self._question = self._number, self._question, None
+            assert question is not None
+            answer = self._look(number, question)
+            with self._changed:
+                current = not self._ended and number == self._number
+            if current:
+                self._answer(answer)
+
+    def _look(self, number: int, question: Experiment) -> Answer:
+        try:
+            return Answer(number, report=self._check(question, self._data_folder))
+        except LayerlabError as error:
+            return Answer(number, error=str(error))
+        except Exception as error:
+            # A thread that ended here would leave the screen waiting for good.
+            return Answer(number, error=f"the check failed: {type(error).__name__}: {error}")

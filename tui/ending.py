@@ -1,0 +1,71 @@
+"""How the application ends: by SIGTERM, by a terminal that is gone, and what is told to the person afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from tui.output import say
+from tui.widgets.status import LIVE
+
+if TYPE_CHECKING:
+    from tui.app import LayerlabApp
+    from tui.terminal import KeptTerminal
+
+TERMINATED = 128 + signal.SIGTERM
+HUNG_UP = 128 + signal.SIGHUP
+
+
+@contextlib.contextmanager
+def signals(app: LayerlabApp, terminal: KeptTerminal) -> Iterator[list[int]]:
+    """Handle SIGTERM and SIGHUP while the block runs; gives the exit status they ask for, where one came.
+
+    SIGTERM stops the run at its next step and then the application; a second one ends the process at once. SIGHUP ends
+    the application without a word to the terminal, and training goes on.
+    """
+    asked: list[int] = []
+
+    def on_the_loop(action: Any) -> None:
+        loop = app._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(action)
+
+    def terminate(number: int, frame: Any) -> None:
+        if asked:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+        asked.append(TERMINATED)
+        on_the_loop(app.end_for_signal)
+
+    def hang_up(number: int, frame: Any) -> None:
+        terminal.leave()
+        asked.append(HUNG_UP)
+        on_the_loop(app.exit)
+
+    before = {
+        signal.SIGTERM: signal.signal(signal.SIGTERM, terminate),
+        signal.SIGHUP: signal.signal(signal.SIGHUP, hang_up),
+    }
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def farewell(app: LayerlabApp) -> None:
+    """On the normal screen: where the run lies, what became of it, and how to go on with it."""
+    watch = app.run_watch
+    if watch is None:
+        return
+    watch.poll()
+    view = watch.view
+    say(f"{view.run}: {view.status}" + (f": {view.reason}" if view.reason else ""))
+    say(f"it lies in {watch.path}")
+    if view.status in ("stopped", "interrupted", "failed", *LIVE):
+        say(f"layerlab resume {view.run}   goes on with it")
+    else:
+        say(f"layerlab show {view.run}   tells what came of it")

@@ -1,0 +1,193 @@
+"""Compose: the network layer by layer, and the recipe by which it is trained."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from engine.calls import parse_call
+from engine.errors import RequestError
+from tui.commands import COMPOSE, bindings
+from tui.draft import wrong_call, wrong_setting
+from tui.screens.prompt import Prompt
+from tui.screens.workspace import Workspace
+from tui.widgets.layer_table import LayerTable, totals
+from tui.widgets.lines import Line, Lines, line, split
+from tui.widgets.panel import Panel
+from tui.widgets.recipe import SETTINGS, Recipe
+from tui.widgets.rows import Rows
+
+if TYPE_CHECKING:
+    from tui.draft import Draft
+
+
+class ComposeScreen(Workspace):
+    """Draws the application's draft and what the check says of it; every change goes to the draft."""
+
+    CSS_PATH = "compose.tcss"
+    BINDINGS: ClassVar = bindings(COMPOSE)
+    where = COMPOSE
+
+    def panels(self) -> Iterable[Panel]:
+        yield Panel("Network", LayerTable(id="layers"), Lines(id="totals"), id="network")
+        yield Panel("Recipe", Recipe(id="settings"), id="recipe")
+
+    @property
+    def draft(self) -> Draft:
+        return self.app.draft
+
+    @property
+    def layer_table(self) -> LayerTable:
+        return self.query_one(LayerTable)
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.query_one(Recipe)
+
+    def show(self) -> None:
+        """Draw the draft and the newest answer of the check."""
+        report, problem = self.app.report, self.app.problem
+        self.layer_table.show(self.draft.layers, self.draft.setting("data.source"), report, problem)
+        summary = self.query_one("#totals", Lines)
+        summary.set_lines([split(*totals(report, problem), summary.size.width)])
+        self.recipe.show(self.draft.settings(), remarks(report), problem)
+
+    def subject(self) -> Line:
+        experiment = self.draft.experiment
+        return line(
+            (experiment.name, ""),
+            (" *" if self.draft.changed else "", "accent"),
+            (f"   {experiment.data.source.name}   {experiment.device}", "dim"),
+        )
+
+    # ------------------------------------------------------------------ changing
+
+    def _in_recipe(self) -> bool:
+        return self.focused is self.recipe
+
+    def action_edit(self) -> None:
+        if self._in_recipe():
+            self._edit_setting(self.recipe.field)
+        elif self.layer_table.selected < 0:
+            self._edit_setting("data.source")
+        else:
+            self._edit_layer(self.layer_table.selected)
+
+    def _edit_setting(self, field: str) -> None:
+        name = next(name for name, known in SETTINGS if known == field)
+        rows: Rows = self.recipe if self._in_recipe() else self.layer_table
+        draft = self.draft
+
+        def changed(text: str | None) -> None:
+            if text is not None:
+                draft.set(field, text)
+                self.app.draft_changed()
+
+        self.app.push_screen(
+            Prompt(
+                name,
+                draft.setting(field),
+                lambda text: wrong_setting(draft.experiment, field, text),
+                rows.row_region(rows.cursor),
+            ),
+            changed,
+        )
+
+    def _edit_layer(self, number: int) -> None:
+        draft = self.draft
+
+        def changed(text: str | None) -> None:
+            if text is not None:
+                draft.replace(number, text)
+                self.app.draft_changed()
+
+        text = str(draft.layers[number])
+        self.app.push_screen(Prompt(f"layer {number}", text, wrong_layer, self._region()), changed)
+
+    def action_add(self) -> None:
+        after = self.layer_table.selected
+        draft = self.draft
+
+        def changed(text: str | None) -> None:
+            if text is not None:
+                draft.insert(after + 1, text)
+                self.app.draft_changed()
+                self.layer_table.select(after + 1)
+
+        title = f"add after {after}" if after >= 0 else "add the first layer"
+        self.app.push_screen(Prompt(title, "", wrong_layer, self._region()), changed)
+
+    def _region(self) -> Any:
+        return self.layer_table.row_region(self.layer_table.cursor)
+
+    def _change_layer(self, change: str, *arguments: int, select: int) -> None:
+        if self._in_recipe() or self.layer_table.selected < 0:
+            self.app.tell("select a layer first: tab goes to the network")
+            return
+        try:
+            changed = getattr(self.draft, change)(self.layer_table.selected, *arguments)
+        except RequestError as error:
+            self.app.tell(str(error), wrong=True)
+            return
+        if changed:
+            target = self.layer_table.selected + select
+            self.app.draft_changed()
+            self.layer_table.select(min(target, len(self.draft.layers) - 1))
+
+    def action_delete(self) -> None:
+        self._change_layer("delete", select=0)
+
+    def action_duplicate(self) -> None:
+        self._change_layer("duplicate", select=1)
+
+    def action_move_up(self) -> None:
+        self._change_layer("move", -1, select=-1)
+
+    def action_move_down(self) -> None:
+        self._change_layer("move", 1, select=1)
+
+    def action_undo(self) -> None:
+        if self.draft.undo():
+            self.app.draft_changed()
+        else:
+            self.app.tell("nothing to undo")
+
+    def action_apply_fix(self) -> None:
+        """Do what the failing layer's fix proposes."""
+        fix = self.app.problem.fix if self.app.problem is not None else None
+        if fix is None or not fix.action:
+            self.app.tell("there is no fix to apply")
+            return
+        from engine.shapes import apply_fix
+
+        self.draft.put_layers(apply_fix(self.draft.layers, fix))
+        self.app.draft_changed()
+
+    def action_presets(self) -> None:
+        self.app.choose_preset()
+
+    def on_rows_chosen(self, event: Rows.Chosen) -> None:
+        if event.twice:
+            self.action_edit()
+
+
+def remarks(report: Any) -> dict[str, str]:
+    """What the check adds to the recipe: how many samples there are."""
+    train = report.info.train if report is not None else None
+    return {"data.source": f"{train:,} samples"} if train else {}
+
+
+def wrong_layer(text: str) -> str:
+    """What is wrong with a layer as it is typed: its form, and its name once the check has imported the catalogue."""
+    wrong = wrong_call(text)
+    catalogue = sys.modules.get("engine.check") and sys.modules.get("engine.catalogue")
+    if wrong or catalogue is None:
+        return wrong
+    call = parse_call(text)
+    try:
+        if ":" not in call.name:
+            catalogue.find("layers", call.name)
+    except RequestError as error:
+        return str(error)
+    return ""

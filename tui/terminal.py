@@ -1,0 +1,120 @@
+"""The terminal belongs to the application alone: what native code prints goes to a log, and a terminal that is gone
+neither stops the training nor is written to again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from textual.driver import Driver
+
+
+class TerminalFile:
+    """What Textual's output thread writes to. After an error (the line is gone) it swallows all that follows, for a
+    dead output thread would block the application for good."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self.gone = False
+
+    def write(self, text: str) -> int:
+        if not self.gone:
+            try:
+                self._stream.write(text)
+            except OSError:
+                self.gone = True
+        return len(text)
+
+    def flush(self) -> None:
+        if not self.gone:
+            try:
+                self._stream.flush()
+            except OSError:
+                self.gone = True
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        return True
+
+
+class KeptTerminal:
+    """The terminal while the application runs. `console` is the file that fds 1 and 2 write to."""
+
+    def __init__(self, stream: IO[str], console: Path) -> None:
+        self.file = TerminalFile(stream)
+        self.console = console
+
+    def log_to(self, path: Path) -> None:
+        """From now on fds 1 and 2 write to the end of this file; where it cannot be opened nothing changes."""
+        with contextlib.suppress(OSError):
+            log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            os.close(log)
+            self.console = path
+
+    def leave(self) -> None:
+        """The terminal is gone (SIGHUP): read nothing from it and write nothing to it any more."""
+        self.file.gone = True
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 0)
+        os.dup2(null, self.file.fileno())
+        os.close(null)
+
+    def driver(self) -> type[Driver]:
+        """Textual's driver for Linux and macOS, writing here in place of fd 2."""
+        from textual.drivers.linux_driver import LinuxDriver
+
+        kept = self
+
+        class KeptDriver(LinuxDriver):
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                super().__init__(*arguments, **options)
+                self._file = kept.file  # type: ignore[assignment]
+
+            def _get_terminal_size(self) -> tuple[int, int]:
+                # Textual asks fd 1, which is a file here.
+                try:
+                    width, height = os.get_terminal_size(kept.file.fileno())
+                except OSError:
+                    return 80, 25
+                return width or 80, height or 25
+
+        return KeptDriver
+
+
+@contextlib.contextmanager
+def kept_terminal() -> Iterator[KeptTerminal]:
+    """Give the terminal to the application, and fds 1 and 2 to a log, until the block ends."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    out, err = os.dup(1), os.dup(2)
+    terminal = os.dup(2 if os.isatty(2) else 1)
+    handle, name = tempfile.mkstemp(prefix="layerlab-console-", suffix=".log")
+    os.close(handle)
+    stream = os.fdopen(terminal, "w", encoding="utf-8", errors="replace", newline="")
+    kept = KeptTerminal(stream, Path(name))
+    kept.log_to(Path(name))
+    try:
+        yield kept
+    finally:
+        for printed in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                printed.flush()
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        os.close(out)
+        os.close(err)
+        with contextlib.suppress(OSError):
+            stream.close()
+        with contextlib.suppress(OSError):
+            if Path(name).stat().st_size == 0 or kept.console != Path(name):
+                os.unlink(name)
