@@ -94,17 +94,19 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Written:
 
 def _write_files(folder: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     entries: dict[str, dict[str, Any]] = {}
-    names: dict[str, str] = {}
+    networks: dict[str, dict[str, Any]] = {}
     for index, (name, tensors) in enumerate(checkpoint.networks.items()):
         plain = PLAIN_NAME.fullmatch(name) and name not in RESERVED and not name.startswith("network.")
-        names[name] = f"{name}.safetensors" if plain else f"network.{index}.safetensors"
-        entries[names[name]] = _write_parts(folder / names[name], safetensors_parts(tensors))
+        file = f"{name}.safetensors" if plain else f"network.{index}.safetensors"
+        entries[file] = _write_parts(folder / file, safetensors_parts(tensors))
+        # The order of a state_dict, which the weights' own format does not keep.
+        networks[name] = {"file": file, "tensors": list(tensors)}
     packed: dict[str, Any] = {}
     for part, value in (("optimizer", checkpoint.optimizer), ("state", dict(checkpoint.state))):
         packed[part], tensors = pack(value, part)
         if tensors:
             entries[f"{part}.safetensors"] = _write_parts(folder / f"{part}.safetensors", safetensors_parts(tensors))
-    about = {"version": VERSION, "kind": checkpoint.kind, "networks": names, **packed}
+    about = {"version": VERSION, "kind": checkpoint.kind, "networks": networks, **packed}
     about |= {"step": checkpoint.step, "epoch": checkpoint.epoch, "batch": checkpoint.batch}
     entries["state.json"] = _write_parts(folder / "state.json", [json.dumps(about, allow_nan=False).encode()])
     manifest = {"version": VERSION, "files": entries}
@@ -211,7 +213,10 @@ def read_checkpoint(path: Path) -> Saved:
             step=int(about["step"]),
             epoch=int(about["epoch"]),
             batch=int(about["batch"]),
-            networks={name: tensors[file] for name, file in about["networks"].items()},
+            networks={
+                name: {tensor: tensors[entry["file"]][tensor] for tensor in entry["tensors"]}
+                for name, entry in about["networks"].items()
+            },
             optimizer=unpack(about["optimizer"], tensors.get("optimizer.safetensors", {})),
             state=unpack(about["state"], tensors.get("state.safetensors", {})),
         )

@@ -40,7 +40,7 @@ def new_run_id(name: str, now: float | None = None) -> str:
 
 
 def create_run(store: Path, experiment: Experiment, made_with: dict[str, Any]) -> Path:
-    """A new run folder with the experiment and what `environment` tells (`made_with`) in it, there all at once or not at all.
+    """A new run folder, there all at once or not at all, with the experiment and what `environment` tells in it.
 
     The store is made where it is missing. Raises RequestError where it cannot be, RunError where the disk fails.
     """

@@ -30,6 +30,7 @@ class RunReader:
         self._too_long = False
         self._watch = owner.BeatWatch()
         self._checked = -math.inf
+        self._checked_token: object = None
         self._alive: bool | None = True
         self._read_summary()
 
@@ -156,10 +157,11 @@ class RunReader:
     def _owner_is_dead(self) -> bool:
         """By proof; looked at once a second, for it costs a few system calls."""
         now = time.monotonic()
-        if now - self._checked >= CHECK_SECONDS:
-            self._checked = now
+        token = self.view.owner.get("token")
+        if now - self._checked >= CHECK_SECONDS or token != self._checked_token:
+            self._checked, self._checked_token = now, token
             record, beat, beat_time = segments.read_owner(self.path)
-            same = record.get("token") == self.view.owner.get("token")
+            same = record.get("token") == token
             self._alive = owner.is_alive(self.view.owner, beat_time if same else None)
             if self._alive is None and self._watch.is_silent(beat if same else None):
                 self._alive = False
