@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.calls import Call, Value, parse_call
-from engine.catalogue import canonical_call, entries
+from engine.catalogue import canonical_call, entries, shorten
 from engine.entry import Entry
 from engine.errors import RequestError, nearest
 
@@ -139,6 +139,7 @@ def _arguments(failure: Failure) -> Iterator[Fix]:
     """Other values for the arguments that have to agree with the shape."""
     arguments, shape = failure.arguments, failure.shape
     name = failure.call.name
+    yield from _own_form(failure)
     for parameter in ("num_groups", "num_heads", "nhead", "groups"):
         value = arguments.get(parameter)
         if isinstance(value, int) and value > 0 and shape:
@@ -167,6 +168,19 @@ def _arguments(failure: Failure) -> Iterator[Fix]:
         yield _replace(failure, _set(failure, "kernel_size", _one(smaller)))
     if "Pool" in name:
         yield Fix(f"remove {failure.call}", "remove", failure.path)
+
+
+def _own_form(failure: Failure) -> Iterator[Fix]:
+    """`Conv2d(1, 32, 3)` meant as PyTorch writes it: the size that comes in stands first."""
+    own = Call(failure.call.name, failure.call.args, failure.call.kwargs, "nn")
+    if failure.call.prefix or failure.entry is None or len(own.args) < 2:
+        return
+    try:
+        short, given = shorten("layers", own)
+    except RequestError:
+        return
+    if given and set(given.values()) <= {failure.shape[0], failure.shape[-1]}:
+        yield _replace(failure, short, f"PyTorch's own form is {own}, here {short} is enough")
 
 
 def _reshaped(failure: Failure) -> Iterator[Fix]:

@@ -355,7 +355,8 @@ def _check_given(at: Failure, name: str, given: object, shape: tuple[int, ...], 
         return
     what = "channels" if which == rules.CHANNELS and len(shape) > 1 else "features"
     found = tail[0] if len(tail) == 1 else tail
-    detail = f"{name} is {given}, but {found} {what} come in"
+    come = f"1 {what[:-1]} comes" if found == 1 else f"{found} {what} come"
+    detail = f"{name} is {given}, but {come} in"
     raise _Stop(_failed(at, "given", detail, f"{name} is {found}"))
 
 
