@@ -153,12 +153,12 @@ def describe(value: Value) -> str:
     if isinstance(value, Symbol):
         return f"the symbol `{value}`"
     if isinstance(value, Call):
-        return f"the call `{value}`"
+        return f"the call `{_short(str(value))}`"
     if value is None or isinstance(value, bool):
         return f"`{value}`"
     if isinstance(value, tuple):
-        return f"the tuple {format_value(value)}"
-    return f"the {'text' if isinstance(value, str) else 'number'} {format_value(value)}"
+        return f"the tuple {_short(format_value(value))}"
+    return f"the {'text' if isinstance(value, str) else 'number'} {_short(format_value(value))}"
 
 
 def _parse(text: str, empty: str) -> Value:
@@ -234,7 +234,7 @@ def _refuse_token(kind: str, token: str, before: str, after: str) -> str:
     if kind == "name" and keyword.iskeyword(token) and token not in ("True", "False", "None"):
         return f"found {_WORDS.get(token, 'the Python word')} (`{token}`); only {_ALLOWED} may stand here"
     if kind == "name" and after and after in "'\"":
-        return f"found a text with the prefix `{token}`; only plain texts such as 'same' may stand here"
+        return f"found a text with the prefix `{_short(token)}`; only plain texts such as 'same' may stand here"
     if operand and kind in ("name", "number", "string"):
         return f"found `{_short(token)}` behind another value; put a comma between two values"
     if kind == "string" and "\\" in _GOOD_ESCAPE.sub("", token):
@@ -297,7 +297,7 @@ class _Reader:
             if argument.arg is None or self.column(argument) in self.names:
                 raise self.error(argument, "an argument is written `name=value`, the name without dots or colons")
             if argument.arg in kwargs:
-                raise self.error(argument, f"the argument `{argument.arg}` is given twice")
+                raise self.error(argument, f"the argument `{_short(argument.arg)}` is given twice")
             kwargs[argument.arg] = self.value(argument.value)
         return Call(name, tuple(self.value(item) for item in node.args), tuple(kwargs.items()), prefix)
 
@@ -321,7 +321,7 @@ class _Reader:
         if prefix and prefix not in PREFIXES:
             raise self.error(
                 node,
-                f"`{prefix}.` is not a prefix that is known here (`nn.`, `optim.`, `transforms.` and so on); "
+                f"`{_short(prefix)}.` is not a prefix that is known here (`nn.`, `optim.`, `transforms.` and so on); "
                 "a module of your own is written `package.module:Name(...)`",
             )
         return prefix, name

@@ -237,14 +237,12 @@ def _networks(values: object) -> Networks:
         return Networks({"model": _nested(Network, values, "network")})
     networks: dict[str, Network] = {}
     for name, value in values.items():
-        field = f"network.{name}"
+        field = f"network.{fields.short(name)}"
         if name not in named:
             hint = f"write either layers for a single network, or only tables such as [network.{named[0]}]"
             raise SpecError("stands beside named networks", field=field, hint=hint)
         if not _NETWORK_NAME.fullmatch(name):
-            raise SpecError(
-                f"found the network name {fields.shown(name)}; write letters, digits and _", field="network"
-            )
+            raise SpecError("is not the name of a network; write letters, digits and _", field=field)
         networks[name] = value if isinstance(value, Network) else _nested(Network, value, field)
     return Networks(networks)
 
@@ -345,7 +343,7 @@ def _set(experiment: Experiment, field: str, text: str) -> dict[str, Any]:
         known += [f"{network}.{key}" for key in Network.model_fields]
         lists.append(f"{network}.layers")
     parent, _, last = field.rpartition(".")
-    if field not in known and not (parent in lists and last.isdecimal()):
+    if field not in known and not (parent in lists and re.fullmatch("[0-9]{1,5}", last)):
         if parent in known:
             raise SpecError(f"`{parent}` is set as a whole", hint=f"write {parent}=...")
         hint = did_you_mean(field, known) or f"the fields are {', '.join(known)}"
@@ -392,13 +390,10 @@ def flatten(experiment: Experiment) -> dict[str, str]:
                 for key, network in value.items():
                     add("network." if list(value) == ["model"] else f"network.{key}.", network)
             else:
-                result[prefix + name] = _flat(_plain(name, value))
+                plain = _plain(name, value)
+                if isinstance(plain, list) and all(isinstance(item, str) for item in plain):
+                    plain = ", ".join(plain) or None
+                result[prefix + name] = "none" if plain is None else str(plain)
 
     add("", experiment)
     return result
-
-
-def _flat(value: object) -> str:
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return ", ".join(value) or "none"
-    return "none" if value is None else str(value)

@@ -45,12 +45,17 @@ def read_text(path: str | Path) -> str:
         if isinstance(error, FileNotFoundError):
             reason = "there is no such file"
         raise SpecError(f"cannot be opened: {reason or error}", file=file) from None
-    with os.fdopen(descriptor, "rb") as stream:
-        mode = os.fstat(stream.fileno()).st_mode
+    try:
+        mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
             raise SpecError(f"it is {kind}; an experiment is a TOML file", file=file)
-        content = stream.read(MAX_BYTES + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SpecError(f"cannot be read: {error.strerror}", file=file) from None
+    finally:
+        os.close(descriptor)
     if len(content) > MAX_BYTES:
         raise SpecError(f"it is larger than {MAX_BYTES // 1024} KiB; an experiment is a short TOML file", file=file)
     try:
@@ -113,7 +118,8 @@ class Origin:
 
 def lookup(origins: Mapping[str, Origin], field: str) -> Origin | None:
     """The origin of a field or of the table around it; the only network may be written with or without its name."""
-    field = re.sub(r"^networks\b", "network", field)
+    if field not in origins:
+        field = re.sub(r"^networks\b", "network", field)
     while field:
         for same in (
             field,
