@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tui.compare import main_metric
+from tui.compare import is_main, main_metric
 from tui.output import count, duration, error_console, metric, number, say
 from tui.safe import safe
 
@@ -189,7 +189,7 @@ def best_text(view: RunView) -> str:
 def epoch_line(row: EpochRow, epochs: int) -> str:
     """An epoch on one line: "epoch 3/20  train/loss 0.0681  val/accuracy 98.12 %  3.2 s"."""
     parts = [f"epoch {row.epoch}/{epochs}"]
-    parts += [f"{safe(name, 40)} {metric(name, value)}" for name, value in row.metrics.items() if name != "lr"]
+    parts += [f"{safe(name, 40)} {metric(name, value)}" for name, value in row.metrics.items() if is_main(name)]
     parts.append(duration(sum(row.seconds.values())))
     if row.best:
         parts.append("(best)")

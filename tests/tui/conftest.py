@@ -1,0 +1,33 @@
+"""Fixtures of the tests of terminal and command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tui.cli import CommandLine
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Tiny networks train faster on one thread than on several that wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def layerlab(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> CommandLine:
+    """The command line, run in this process in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("LAYERLAB_RUNS", "LAYERLAB_DATA", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    return CommandLine(tmp_path, capsys)
