@@ -157,7 +157,7 @@ class _Walk:
     def layer(self, at: Failure, inputs: Tensor, depth: int, frozen: bool) -> tuple[Node, Tensor]:
         call = at.call
         self.count += 1
-        if self.count > MAX_LAYERS:
+        if self.count > MAX_LAYERS or _size(call) > MAX_LAYERS:
             raise _Stop(_failed(at, "call", f"`{call}`: a network may have {MAX_LAYERS} layers at most"))
         try:
             entry = find("layers", call.name)
@@ -358,6 +358,13 @@ def _check_given(at: Failure, name: str, given: object, shape: tuple[int, ...], 
     come = f"1 {what[:-1]} comes" if found == 1 else f"{found} {what} come"
     detail = f"{name} is {given}, but {come} in"
     raise _Stop(_failed(at, "given", detail, f"{name} is {found}"))
+
+
+def _size(call: Call) -> int:
+    """How many layers a call stands for, the copies of a Repeat counted each."""
+    inside = sum(_size(value) for value in call.args if isinstance(value, Call))
+    times = call.args[0] if call.name == "Repeat" and call.args else 1
+    return 1 + inside * (times if isinstance(times, int) else 1)
 
 
 def _one_line(error: Exception) -> str:
