@@ -86,7 +86,12 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Written:
     except BaseException:
         files.remove_folder_quietly(temporary)
         raise
-    verify(path)
+    try:
+        verify(path)
+    except CheckpointError:
+        if is_new:
+            files.remove_folder_quietly(path)
+        raise
     _remove_old(folder, path)
     size = sum(entry["size"] for entry in manifest["files"].values())
     return Written(path, size, time.perf_counter() - began)

@@ -279,3 +279,22 @@ def test_at_every_operation_old_or_new_is_whole_and_nothing_stays_behind(folder,
             break
         shutil.rmtree(folder)
     assert fail_at > 20
+
+
+class Corrupting(Faulty):
+    """A disk that changes a byte of every large write and says nothing."""
+
+    def write(self, descriptor, data):
+        changed = bytearray(data)
+        changed[len(data) // 2] ^= 1 if len(data) > 200 else 0
+        return super().write(descriptor, memoryview(changed))
+
+
+def test_what_does_not_read_back_removes_no_older_checkpoint(folder, monkeypatch):
+    write_checkpoint(folder, checkpoint(10))
+    write_checkpoint(folder, checkpoint(20))
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "system", Corrupting())
+        with pytest.raises(CheckpointError):
+            write_checkpoint(folder, checkpoint(30))
+    assert names(folder) == ["step-000000010", "step-000000020"]
