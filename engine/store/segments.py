@@ -123,6 +123,10 @@ def _require_free(path: Path, number: int, patience: float) -> None:
         # "from the future" is as close: the clock may have stepped.
         if newest.lstat().st_size < TAIL and abs(time.time() - newest.lstat().st_mtime) < CLAIMING_SECONDS:
             raise RequestError(f"the run {path.name} is being claimed by another process; try again in half a minute")
+        # A first line that was damaged later: the other record of the owner may still prove that it lives.
+        record, _, beat_time = read_owner(path)
+        if record and owner.is_alive(record, beat_time):
+            raise RequestError(f"the run {path.name} is being trained by {owner.describe(record)}")
         return
     if opened.version > events.VERSION:
         raise RequestError(

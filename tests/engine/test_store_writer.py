@@ -347,3 +347,15 @@ def test_final_statuses_alone_end_a_run(tmp_path):
         writer.put(ended(1))
     assert view_of(path).status == "finished"
     assert set(events.FINAL_STATUSES) < set(events.STATUSES)
+
+
+def test_first_line_damaged_under_a_live_owner_does_not_free_the_run(tmp_path):
+    path = new_run(tmp_path)
+    file = path / "events.000.jsonl"
+    with RunWriter(path, telemetry=False):
+        with file.open("r+b") as damaged:
+            damaged.write(b"\0" * 20)
+        for when, words in ((time.time(), "being claimed"), (1.0, "is being trained by")):
+            os.utime(file, (when, when))
+            with pytest.raises(RequestError, match=words):
+                RunWriter(path, resume=True)
