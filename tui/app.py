@@ -18,7 +18,7 @@ from engine.control import Request
 from engine.errors import LayerlabError, RequestError
 from engine.spec import Experiment, load_experiment
 from tui.checker import Answer, Check, Checker, engine_check
-from tui.commands import COMMANDS, EVERYWHERE, bindings
+from tui.commands import EVERYWHERE, bindings, commands_for
 from tui.draft import Draft
 from tui.ending import farewell, signals
 from tui.live import EngineTraining, Training
@@ -101,7 +101,7 @@ class LayerlabApp(App[int]):
         self._timer = self.set_interval(1 / POLLS_PER_SECOND, self._tick, pause=True)
         self.switch_mode("compose")
         # torch is imported by the check: only once the first screen is there.
-        self.call_after_refresh(self.draft_changed)
+        self.call_after_refresh(self._check_draft)
 
     def on_unmount(self) -> None:
         self._checker.end()
@@ -145,9 +145,12 @@ class LayerlabApp(App[int]):
 
     def draft_changed(self) -> None:
         """Draw the draft as it is now and have it checked."""
+        self.tell("")
+        self._check_draft()
+
+    def _check_draft(self) -> None:
         self.report = None
         self._question = self._checker.ask(self.draft.experiment)
-        self.tell("")
         self.show()
 
     def _answered(self, answer: Answer) -> None:
@@ -296,11 +299,7 @@ class LayerlabApp(App[int]):
         screen = self.workspace()
         if screen is None or self.screen is not screen:
             return
-        known = {
-            command.label: command
-            for command in COMMANDS
-            if command.where in (screen.where, EVERYWHERE) and command.id != "palette"
-        }
+        known = {command.label: command for command in commands_for(screen.where) if command.id != "palette"}
         entries = [(label, command.shown, command.line) for label, command in known.items()]
 
         async def chosen(label: str | None) -> None:

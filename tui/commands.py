@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from textual.binding import Binding, BindingType
 
 EVERYWHERE = "everywhere"
+PANELS = "panels"
 COMPOSE = "compose"
 TRAIN = "train"
 
@@ -47,9 +48,9 @@ COMMANDS = (
     Command("train_now", "ctrl+r", "^r", "run", "Train what is composed", EVERYWHERE),
     Command("compose_view", "1", "1", "compose", "Show the network and its recipe", EVERYWHERE, False),
     Command("train_view", "2", "2", "train", "Show the run", EVERYWHERE, False),
-    Command("next_panel", "tab", "tab", "next panel", "Go to the next panel", EVERYWHERE, False),
-    Command("previous_panel", "shift+tab", "shift+tab", "previous panel", "Go to the panel before", EVERYWHERE, False),
-    Command("maximise", "m", "m", "maximise", "Give the whole screen to one panel, and back", EVERYWHERE, False),
+    Command("next_panel", "tab", "tab", "next panel", "Go to the next panel", PANELS, False),
+    Command("previous_panel", "shift+tab", "shift+tab", "previous panel", "Go to the panel before", PANELS, False),
+    Command("maximise", "m", "m", "maximise", "Give the whole screen to one panel, and back", PANELS, False),
     Command("palette", "ctrl+p", "^p", "palette", "Find a command by name", EVERYWHERE),
     Command("help", "question_mark,f1", "?", "help", "Show all keys", EVERYWHERE),
     Command("leave", "q,ctrl+q,ctrl+c", "q", "quit", "Quit; asks first where a run is live", EVERYWHERE),
@@ -57,18 +58,16 @@ COMMANDS = (
 
 
 def commands_for(where: str) -> list[Command]:
-    """The commands of one screen, its own before those that hold everywhere."""
-    return [command for command in COMMANDS if command.where == where] + [
-        command for command in COMMANDS if command.where == EVERYWHERE
-    ]
+    """The commands of one screen: its own, those of its panels, those that hold everywhere."""
+    return [command for scope in (where, PANELS, EVERYWHERE) for command in COMMANDS if command.where == scope]
 
 
-def bindings(where: str) -> list[BindingType]:
-    """Textual's bindings of the commands declared for `where`."""
+def bindings(*scopes: str) -> list[BindingType]:
+    """Textual's bindings of the commands that are declared for these scopes."""
     return [
+        # The action is without a namespace: it is the node with the binding that has it.
         Binding(
             command.keys,
-            # Without a namespace, so that the nearest node that has the action answers.
             command.id,
             command.label,
             key_display=command.shown,
@@ -77,7 +76,7 @@ def bindings(where: str) -> list[BindingType]:
             id=command.id,
         )
         for command in COMMANDS
-        if command.where == where
+        if command.where in scopes
     ]
 
 

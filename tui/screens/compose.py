@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.calls import parse_call
 from engine.errors import RequestError
-from tui.commands import COMPOSE, bindings
+from tui.commands import COMPOSE, PANELS, bindings
 from tui.draft import wrong_call, wrong_setting
 from tui.screens.prompt import Prompt
 from tui.screens.workspace import Workspace
@@ -26,7 +26,7 @@ class ComposeScreen(Workspace):
     """Draws the application's draft and what the check says of it; every change goes to the draft."""
 
     CSS_PATH = "compose.tcss"
-    BINDINGS: ClassVar = bindings(COMPOSE)
+    BINDINGS: ClassVar = bindings(COMPOSE, PANELS)
     where = COMPOSE
 
     def panels(self) -> Iterable[Panel]:

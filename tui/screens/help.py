@@ -10,11 +10,11 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 
-from tui.commands import COMMANDS, COMPOSE, EVERYWHERE, TRAIN
+from tui.commands import COMMANDS, COMPOSE, EVERYWHERE, PANELS, TRAIN
 from tui.widgets.lines import Line, fit, line
 from tui.widgets.rows import Rows
 
-TITLES = ((COMPOSE, "Compose"), (TRAIN, "Train"), (EVERYWHERE, "Everywhere"))
+TITLES = ((COMPOSE, "Compose"), (TRAIN, "Train"), (PANELS, "Panels"), (EVERYWHERE, "Everywhere"))
 
 
 class Help(ModalScreen[None]):

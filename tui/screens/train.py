@@ -9,7 +9,7 @@ from textual.widget import Widget
 
 from engine.control import Request
 from engine.errors import RequestError
-from tui.commands import TRAIN, bindings
+from tui.commands import PANELS, TRAIN, bindings
 from tui.output import metric
 from tui.screens.choice import Choice
 from tui.screens.prompt import Prompt
@@ -35,7 +35,7 @@ class TrainScreen(Workspace):
     """Draws the application's RunView. Curves cost more than numbers and are drawn less often."""
 
     CSS_PATH = "train.tcss"
-    BINDINGS: ClassVar = bindings(TRAIN)
+    BINDINGS: ClassVar = bindings(TRAIN, PANELS)
     where = TRAIN
 
     def above(self) -> Iterable[Widget]:

@@ -1,0 +1,232 @@
+"""Train: the screen follows the run's folder, asks what the person asks, and is still where nothing happens."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from engine.errors import RequestError
+from tests.tui.fake_training import RUN, FakeTraining, application, screen_text, until
+from tui.app import LayerlabApp
+from tui.widgets.metrics_table import MetricsTable
+
+
+async def begin(pilot: Pilot[Any], app: LayerlabApp, epochs: int = 3) -> None:
+    await pilot.press("ctrl+r")
+    await until(pilot, lambda: app.view is not None and app.screen.__class__.__name__ == "TrainScreen")
+    for number in range(1, epochs + 1):
+        training_of(app).epoch(number)
+    training_of(app).reading()
+    training_of(app).say("warning", "layer 6: [/b] 31 % of ReLU units never fire")
+    await until(pilot, lambda: app.view is not None and len(app.view.messages) == 1)
+    await pilot.pause()
+
+
+def training_of(app: LayerlabApp) -> FakeTraining:
+    training = app._training
+    assert isinstance(training, FakeTraining)
+    return training
+
+
+async def test_a_run_is_shown_as_its_folder_tells_it(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await begin(pilot, app)
+        text = screen_text(app)
+        assert f"● {RUN}" in text
+        assert "● running" in text
+        assert "epoch 3 of 20" in text
+        assert "15 %" in text
+        assert "★     3" in text
+        assert "0.5714" in text  # the training loss of epoch 3: 2 / 3.5
+        assert "612.0 MiB" in text
+        assert "[/b] 31 %" in text
+        assert "Linear(300)" in text
+        training.end()
+        await until(pilot, lambda: not app._timer._active.is_set())
+        await pilot.pause()
+        assert "✓ finished" in screen_text(app)
+        assert "100 %" in screen_text(app)
+
+
+async def test_a_failed_run_says_why(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await begin(pilot, app)
+        training.end("failed", "the loss became NaN at step 69")
+        await until(pilot, lambda: app.view is not None and app.view.status == "failed")
+        await pilot.pause()
+        assert "✗ failed: the loss became NaN at step 69" in screen_text(app)
+
+
+async def test_a_run_that_cannot_start_is_told_in_the_screen(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    training.refusal = RequestError("MNIST is not in /data; layerlab --download fetches it [/foo]")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: app._notice[1])
+        await pilot.pause()
+        assert "✗ MNIST is not in /data" in screen_text(app)
+        assert not app.live
+
+
+@pytest.mark.parametrize(
+    ("keys", "request_name", "value"),
+    [
+        (["space"], "pause", None),
+        (["k"], "checkpoint", None),
+        (["S", "e"], "stop_epoch", None),
+        (["S", "n"], "stop", None),
+        (["S", "down", "down", "enter"], "discard", None),
+        (["l", *["backspace"] * 6, *"0.003", "enter"], "set_lr", 0.003),
+        (["plus", *"5", "enter"], "add_epochs", 5),
+    ],
+)
+async def test_keys_become_requests(tmp_path: Path, keys: list[str], request_name: str, value: float | None) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await begin(pilot, app, 1)
+        await pilot.press(*keys)
+        await pilot.pause()
+        assert [(request.name, request.value) for request in training.requests] == [(request_name, value)]
+
+
+async def test_leaving_the_stop_dialogue_asks_nothing(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await begin(pilot, app, 1)
+        await pilot.press("S", "c")
+        await pilot.press("S", "escape")
+        await pilot.press("l", *"x", "enter")
+        await pilot.pause()
+        assert "number is wanted" in screen_text(app)
+        await pilot.press("escape")
+        assert training.requests == []
+
+
+async def test_space_goes_on_with_a_paused_run(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await begin(pilot, app, 1)
+        await pilot.press("space")
+        await until(pilot, lambda: app.view is not None and app.view.status == "paused")
+        await pilot.pause()
+        assert "‖ paused" in screen_text(app)
+        await pilot.press("space")
+        assert [request.name for request in training.requests] == ["pause", "resume"]
+
+
+async def test_quitting_asks_while_a_run_is_live_and_not_otherwise(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await begin(pilot, app, 1)
+        await pilot.press("q")
+        await pilot.pause()
+        assert "A run is live" in screen_text(app)
+        await pilot.press("g")
+        await pilot.pause()
+        assert app.is_running
+        assert training.alive
+        await pilot.press("ctrl+q", "s")
+        await until(pilot, lambda: not app.is_running or app._exit)
+        assert [request.name for request in training.requests] == ["stop"]
+    assert app.return_value == 0
+
+
+async def test_quitting_without_a_run_is_immediate(tmp_path: Path) -> None:
+    app, _ = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("q")
+        await pilot.pause()
+    assert app.return_value == 0
+
+
+async def test_a_second_run_waits_for_the_first(tmp_path: Path) -> None:
+    app, _ = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await begin(pilot, app, 1)
+        await pilot.press("ctrl+r")
+        await pilot.pause()
+        assert "a run is under way" in screen_text(app)
+
+
+async def test_without_a_run_each_panel_says_what_fills_it(tmp_path: Path) -> None:
+    app, _ = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("2")
+        await pilot.pause()
+        text = screen_text(app)
+        for words in ("^r trains", "the curve begins", "no epoch yet", "once a run has begun", "while a run is live"):
+            assert words in text
+
+
+async def test_composing_goes_on_while_a_run_is_live(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await begin(pilot, app, 1)
+        await pilot.press("1")
+        await pilot.pause()
+        assert "2 Train ●" in screen_text(app)
+        await pilot.press("down", "x")
+        training.epoch(2)
+        await pilot.press("2")
+        await until(pilot, lambda: "epoch 2 of 20" in screen_text(app))
+
+
+async def test_maximise_gives_the_screen_to_the_focused_panel_and_back(tmp_path: Path) -> None:
+    app, _ = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await begin(pilot, app)
+        await pilot.press("tab", "m")
+        await pilot.pause()
+        table = app.screen.query_one(MetricsTable)
+        assert table.size.width > 110
+        assert table.size.height > 30
+        assert "Memory" not in screen_text(app)
+        await pilot.press("m")
+        await pilot.pause()
+        assert "Memory" in screen_text(app)
+
+
+async def test_nothing_is_written_to_the_terminal_where_nothing_happens(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.report is not None)
+        for step in ("compose", "live", "prompt", "ended"):
+            if step == "live":
+                await begin(pilot, app)
+                await asyncio.sleep(1.2)  # until the curves, too, are drawn
+            elif step == "prompt":
+                await pilot.press("l")
+            elif step == "ended":
+                await pilot.press("escape")
+                training.end()
+                await until(pilot, lambda: not app._timer._active.is_set())
+            await pilot.pause()
+            await asyncio.sleep(0.2)
+            written: list[str] = []
+            assert app._driver is not None
+            app._driver.write = written.append  # type: ignore[method-assign]
+            await asyncio.sleep(1.0)
+            del app._driver.write
+            assert written == [], step
+
+
+async def test_a_run_of_many_short_epochs_costs_a_bounded_number_of_drawings(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await begin(pilot, app, 1)
+        table = app.screen.query_one(MetricsTable)
+        drawn: list[int] = []
+        original = table.render_line
+        table.render_line = lambda y: (drawn.append(y), original(y))[1]  # type: ignore[method-assign]
+        for number in range(2, 402):
+            training.epoch(number)
+        await until(pilot, lambda: app.view is not None and app.view.done == 401)
+        await pilot.pause()
+        # All four hundred came between two looks: one drawing of what is in view, or two.
+        assert len(drawn) <= 4 * table.size.height
