@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -199,12 +200,17 @@ def _entry(
     *,
     refused: str | None = None,
     doc_of: Callable[..., Any] | None = None,
+    optional: str | None = None,
     **more: Any,
 ) -> Entry:
+    """`optional` names a parameter that PyTorch requires and that is known here."""
     doc = inspect.getdoc(doc_of or target) or ""
     choices = {parameter: texts for (owner, parameter), texts in rules.CHOICES.items() if owner == name}
     exclude = rules.EXCLUDED.get(kind, frozenset())
-    parameters = parameters_of(target, exclude=exclude, choices=choices)
+    parameters = tuple(
+        replace(parameter, default=None) if parameter.name == optional else parameter
+        for parameter in parameters_of(target, exclude=exclude, choices=choices)
+    )
     line = rules.LINES.get(name) or first_line(doc)
     return Entry(kind, name, target, parameters, line, doc, refused=refused, **more)
 
@@ -250,7 +256,13 @@ def _losses() -> dict[str, Entry]:
 def _optimizers() -> dict[str, Entry]:
     found = _classes(torch.optim, torch.optim.Optimizer)
     return {
-        name: _entry("optimizers", name, optimizer, refused=rules.REFUSED_OPTIMIZERS.get(name))
+        name: _entry(
+            "optimizers",
+            name,
+            optimizer,
+            refused=rules.REFUSED_OPTIMIZERS.get(name),
+            adapted=rules.ADAPTED_OPTIMIZERS.get(name),
+        )
         for name, optimizer in found.items()
         if name not in rules.BASES
     }
@@ -261,7 +273,14 @@ def _schedulers() -> dict[str, Entry]:
     module = torch.optim.lr_scheduler
     found = {**_classes(module, module.LRScheduler), "ReduceLROnPlateau": module.ReduceLROnPlateau}
     return {
-        name: _entry("schedulers", name, scheduler, refused=rules.REFUSED_SCHEDULERS.get(name))
+        name: _entry(
+            "schedulers",
+            name,
+            scheduler,
+            refused=rules.REFUSED_SCHEDULERS.get(name),
+            adapted=rules.ADAPTED_SCHEDULERS.get(name),
+            optional=rules.RUN_LENGTHS.get(name),
+        )
         for name, scheduler in sorted(found.items())
         if name not in rules.BASES
     }
@@ -298,21 +317,11 @@ def _registered(kind: str, registry: Mapping[str, type]) -> dict[str, Entry]:
     return {name: _entry(kind, name, registry[name]) for name in sorted(registry)}
 
 
-def holdout(fraction: float, stratify: bool = True) -> None:
-    """Hold out a part of the training data, drawn with the seed; of each class the same share where stratified."""
-
-
-def test() -> None:
-    """Validate on the official test split; it is measured after every epoch."""
-
-
-def none() -> None:
-    """Validate on nothing: all data train."""
-
-
 @cache
 def _validations() -> dict[str, Entry]:
-    return {function.__name__: _entry("validations", function.__name__, function) for function in (holdout, none, test)}
+    from engine.data.split import VALIDATIONS
+
+    return {name: _entry("validations", name, function) for name, function in sorted(VALIDATIONS.items())}
 
 
 _FOUND: dict[str, _Registry] = {

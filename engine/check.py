@@ -238,8 +238,8 @@ def training_samples(experiment: Experiment, info: DataInfo) -> int | None:
 def forecast(experiment: Experiment, info: DataInfo, propagations: Mapping[str, Propagation]) -> dict[str, int]:
     """Bytes that training will take: weights, gradients, optimizer state, activations of a batch, and what is free.
 
-    The optimizer's state is measured by taking a step with a small matrix. Activations are what the layers put out for one batch, kept for
-    the way back; workspaces of the kernels come on top.
+    The optimizer's state is measured by taking a step with a small matrix. Activations are what the layers put out for
+    one batch, kept for the way back; workspaces of the kernels come on top.
     """
     rows = [row for found in propagations.values() for row in found.rows]
     top = [row for row in rows if row.depth == 0]

@@ -14,11 +14,10 @@ from engine.calls import Call
 from engine.catalogue import bind, find
 from engine.errors import RequestError
 from engine.metrics import higher_is_better
+from engine.rules import RUN_LENGTHS
 
 # These count batches; every other schedule counts epochs.
 PER_BATCH = frozenset({"OneCycleLR", "CyclicLR"})
-# Left out in a call, these last as long as the run.
-_LENGTHS = {"CosineAnnealingLR": "T_max", "OneCycleLR": "total_steps"}
 # These call back for the loss several times a step.
 WANTS_CLOSURE = frozenset({"LBFGS"})
 # What takes the parameters that Muon does not: everything that is not a matrix.
@@ -32,7 +31,10 @@ def build_optimizers(call: Call, parameters: Iterable[nn.Parameter]) -> list[Opt
     Raises RequestError where the call is wrong or nothing can be trained.
     """
     entry = find("optimizers", call.name)
-    arguments = bind(entry, call)
+    arguments = dict(bind(entry, call))
+    if call.name == "LBFGS":
+        # With PyTorch's default of no search, a few steps on batches end in NaN.
+        arguments.setdefault("line_search_fn", "strong_wolfe")
     seen: dict[int, nn.Parameter] = {id(p): p for p in parameters if p.requires_grad}
     trained = list(seen.values())
     if not trained:
@@ -71,15 +73,13 @@ class Schedule:
         arguments: dict[str, Any] = dict(bind(entry, call, self._symbols))
         if inner and (call.name in PER_BATCH or call.name == "ReduceLROnPlateau"):
             raise RequestError(f"`{call}` cannot be a part of another schedule: it does not count epochs")
-        length = _LENGTHS.get(call.name)
+        length = RUN_LENGTHS.get(call.name)
         if length is not None and arguments.get(length) is None and arguments.get("epochs") is None:
             arguments[length] = self._symbols["steps" if call.name in PER_BATCH else "epochs"]
         if call.name == "ReduceLROnPlateau" and call.get("mode") is None:
             arguments["mode"] = "max" if higher_is_better(self._monitor) else "min"
-        if call.name == "CyclicLR" and "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
+        if call.name in PER_BATCH and not {"momentum", "betas"} & set(optimizer.defaults):
             # torch cycles the momentum unless told otherwise, and refuses optimizers that have none.
-            arguments.setdefault("cycle_momentum", False)
-        if call.name == "OneCycleLR" and "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
             arguments.setdefault("cycle_momentum", False)
         parts = arguments.get("schedulers")
         if parts is not None:

@@ -141,6 +141,20 @@ CHOICES: Mapping[tuple[str, str], tuple[object, ...]] = {
 
 # -- optimizers, schedulers, losses, initialisers ----------------------------------------------------------------------
 
+ADAPTED_OPTIMIZERS: Mapping[str, str] = {
+    "LBFGS": "line_search_fn is 'strong_wolfe' unless given: without a search, steps on batches diverge",
+    "Muon": "takes the matrices; everything else goes to AdamW with its defaults",
+}
+# Required by PyTorch, known here: left out, they last as long as the run.
+RUN_LENGTHS: Mapping[str, str] = {"CosineAnnealingLR": "T_max", "OneCycleLR": "total_steps"}
+ADAPTED_SCHEDULERS: Mapping[str, str] = {
+    "CosineAnnealingLR": "T_max is the number of epochs unless given",
+    "OneCycleLR": "total_steps is the run's number of steps unless given; steps after every batch",
+    "CyclicLR": "steps after every batch; the momentum is cycled where the optimizer has one",
+    "ReduceLROnPlateau": "mode follows from the monitored metric; steps after validation",
+    "SequentialLR": "schedulers are calls: [LinearLR(total_iters=3), StepLR(7)]",
+    "ChainedScheduler": "schedulers are calls: [ConstantLR(total_iters=3), ExponentialLR(0.9)]",
+}
 REFUSED_OPTIMIZERS: Mapping[str, str] = {
     "SparseAdam": "it takes only sparse gradients; write Adam(...) or AdamW(...)",
 }

@@ -38,7 +38,9 @@ def measure() -> list[Bar]:
                 print(f"round {round_number + 1}  {name:<9} {value:.3f} s an epoch", flush=True)
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     return [
-        Bar("layerlab train : bare loop (activation, MNIST, batch 64)", middle["engine"] / middle["bare"], at_most=1.05),
+        Bar(
+            "layerlab train : bare loop (activation, MNIST, batch 64)", middle["engine"] / middle["bare"], at_most=1.05
+        ),
         Bar("layerlab train : tutorial's loop", middle["engine"] / middle["tutorial"], at_most=0.2),
         Bar("with the first screen open in a pty : bare loop", middle["screen"] / middle["bare"], at_most=1.08),
     ]

@@ -62,7 +62,9 @@ def test_every_optimizer_trains(name):
 @pytest.mark.parametrize("name", sorted(catalogue.entries("schedulers")))
 def test_every_schedule_gives_the_rates_of_torchs_own_stepped_by_hand(name):
     assert name in BY_HAND, "a schedule that this test does not know: add it"
-    _, events = train(experiment("activation", f"scheduler={ARGUMENTS.get(name, name + '()')}", "optimizer=SGD(lr=0.02)"))
+    _, events = train(
+        experiment("activation", f"scheduler={ARGUMENTS.get(name, name + '()')}", "optimizer=SGD(lr=0.02)")
+    )
     parameter = nn.Parameter(torch.zeros(1))
     parameter.grad = torch.zeros(1)
     optimizer = SGD([parameter], lr=0.02)
@@ -85,9 +87,7 @@ def schedule(call: str, lr: float = 0.1, epochs: int = 10, steps: int = 5, monit
     parameter = nn.Parameter(torch.zeros(2, 2))
     parameter.grad = torch.zeros(2, 2)
     optimizers = build_optimizers(parse_call(f"SGD(lr={lr})"), [parameter])
-    return optimizers[0], Schedule(
-        parse_call(call), optimizers, epochs=epochs, steps_per_epoch=steps, monitor=monitor
-    )
+    return optimizers[0], Schedule(parse_call(call), optimizers, epochs=epochs, steps_per_epoch=steps, monitor=monitor)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ HARD = (
     "ema=0.9",
     "epochs=3",
 )
-# 1437 samples, 45 batches, 15 steps an epoch; one look at the start, one a step, one an epoch, one a batch of evaluation.
+# 1437 samples, 45 batches, 15 steps an epoch. The loop looks once at the start, once a step, an epoch and a batch of
+# evaluation.
 STEPS = 15
 
 

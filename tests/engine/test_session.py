@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from engine import events as events_module
 from engine.control import Mailbox, Request
 from engine.errors import RunError
-from engine.events import Checkpoint, Controlled, EpochEnded, Progress, Started, StatusChanged, Tested
+from engine.events import Checkpoint, Controlled, EpochEnded, Progress, Started, StatusChanged
 from tests.engine.training import Interrupter, epochs_of, experiment, make_session, train
 
 DIGITS = ("data.validation=holdout(0.2)",)
@@ -138,13 +139,12 @@ def test_nan_names_step_layer_and_learning_rate():
 
 def test_a_diverging_run_stops_with_words_and_keeps_the_best_weights():
     session = make_session(experiment("mlp", "optimizer=SGD(lr=50.0)", "epochs=30"))
-    events = []
-    with pytest.raises(RunError, match="the loss is (NaN|infinite) at step"):
-        for event in session.run():
-            events.append(event)
-    for event in events:
-        if isinstance(event, Checkpoint):
-            assert all(torch.isfinite(value).all() for value in event.networks["model"].values())
+    events: list = []
+    with pytest.raises(RunError, match=r"the loss is (NaN|infinite) at step"):
+        events.extend(session.run())
+    saved = [event for event in events if isinstance(event, Checkpoint)]
+    for event in saved:
+        assert all(torch.isfinite(value).all() for value in event.networks["model"].values())
 
 
 def test_the_average_of_weights_follows_its_formula():
@@ -242,7 +242,7 @@ def test_a_run_tells_what_it_is_about_to_do():
     assert started.parameters == sum(p.numel() for p in model.parameters())
     assert [module["path"] for module in started.modules] == [str(i) for i in range(8)]
     assert started.train + started.val == 1797
-    assert not any(isinstance(event, Tested) for event in events)  # digits have no official test part
+    assert not any(isinstance(event, events_module.Tested) for event in events)  # digits have no official test part
     assert isinstance(events[-1], Checkpoint)
     assert session.best is not None
 
@@ -250,7 +250,7 @@ def test_a_run_tells_what_it_is_about_to_do():
 def test_the_test_part_is_measured_once_with_the_best_weights(data_folder):
     spec = experiment("mlp", "data.source=MNIST()", "epochs=1", "data.batch_size=500", "data.validation=holdout(0.1)")
     session, events = train(spec, data_folder)
-    tested = [event for event in events if isinstance(event, Tested)]
+    tested = [event for event in events if isinstance(event, events_module.Tested)]
     assert len(tested) == 1
     part = session.prepared.test
     assert len(part) == 10_000
