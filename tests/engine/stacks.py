@@ -245,20 +245,45 @@ def leaf(d: int) -> st.SearchStrategy[Layer]:
     return st.one_of(convolution(d), convolution(d), pool(d), norm(d), linear(), plain(d), plain(d), sequence())
 
 
+def _same_size(d: int, out: int, kernel: int, stride: int) -> Layer:
+    """A convolution that keeps height and width but for its stride."""
+    more = {"stride": stride, "padding": kernel // 2}
+    text = f"Conv{d}d({out}, {kernel}, stride={stride}, padding={kernel // 2})"
+    return Layer(text, lambda x: getattr(nn, f"LazyConv{d}d")(out, kernel, **more), (d + 2,))
+
+
+def _dense(out: int) -> Layer:
+    return Layer(f"Linear({out})", lambda x: nn.LazyLinear(out), (2, 3))
+
+
+@st.composite
+def fitting(draw: st.DrawFn, d: int) -> Layer:
+    """A residual block with a shortcut, or branches of equal size: what random layers hardly ever make."""
+    out, stride = draw(channels), draw(st.integers(1, 2))
+    if draw(st.booleans()):
+        body, shortcut = _dense(out), _dense(out)
+        branches = (_dense(out), _dense(draw(channels)))
+    else:
+        body, shortcut = _same_size(d, out, 3, stride), _same_size(d, out, 1, stride)
+        branches = (_same_size(d, out, 1, stride), _same_size(d, draw(channels), 3, stride))
+    if draw(st.booleans()):
+        text = f"Residual({body.text}, ReLU(), shortcut={shortcut.text})"
+        inner = (body, Layer("ReLU()", lambda x: nn.ReLU()))
+        return Layer(text, inner=inner, shortcut=shortcut, kind="residual")
+    return Layer(f"Parallel({branches[0].text}, {branches[1].text})", inner=branches, kind="parallel")
+
+
 @st.composite
 def container(draw: st.DrawFn, d: int) -> Layer:
-    kind = draw(st.sampled_from(["residual", "shaped residual", "parallel", "repeat", "sequential"]))
+    kind = draw(st.sampled_from(["residual", "fitting", "fitting", "parallel", "repeat", "sequential"]))
+    if kind == "fitting":
+        return draw(fitting(d))
     inner = tuple(draw(st.lists(leaf(d), min_size=1, max_size=3)))
     text = ", ".join(layer.text for layer in inner)
     if kind == "residual":
         shortcut = draw(st.none() | leaf(d))
         rest = f", shortcut={shortcut.text}" if shortcut else ""
         return Layer(f"Residual({text}{rest})", inner=inner, shortcut=shortcut, kind="residual")
-    if kind == "shaped residual":
-        layer = draw(
-            st.sampled_from([Layer("Tanh()", lambda x: nn.Tanh()), Layer("Dropout()", lambda x: nn.Dropout())])
-        )
-        return Layer(f"Residual({layer.text})", inner=(layer,), kind="residual")
     if kind == "parallel":
         return Layer(f"Parallel({text})", inner=inner, kind="parallel")
     if kind == "repeat":
