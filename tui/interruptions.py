@@ -44,7 +44,7 @@ class Interruptions:
         self._before.clear()
 
     def forward(self, stop: Callable[[], object]) -> str | None:
-        """Call `stop` once where a signal was caught, and give what to tell the person then; called every now and then."""
+        """To be called every now and then: calls `stop` once where a signal was caught, and gives what to tell then."""
         if self.caught is None or self._told:
             return None
         self._told = True

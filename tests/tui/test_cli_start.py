@@ -110,7 +110,8 @@ def test_errors_are_words_and_a_status(
     assert raising(spec, ["--json"]) == 2
     told = capsys.readouterr()
     assert json.loads(told.out) == {
-        "error": {"message": "wrong", "field": "data.batch_size", "file": "a.toml", "line": 3, "hint": "use 64"}
+        "ok": False,
+        "error": {"message": "wrong", "field": "data.batch_size", "file": "a.toml", "line": 3, "hint": "use 64"},
     }
     assert "a.toml:3: data.batch_size: wrong; use 64" in told.err
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -81,22 +82,16 @@ def new(
 
 def _write_new(path: Path, text: str, force: bool) -> None:
     """Write a file whole or not at all; an existing one only where it was asked for."""
-    if not force:
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
-        except FileExistsError:
-            raise RequestError(f"{path} exists already; --force overwrites it, -o names another file") from None
-        except OSError as error:
-            raise RequestError(f"{path} cannot be written: {error.strerror}") from None
-        return
+    if not force and os.path.lexists(path):
+        raise RequestError(f"{path} exists already; --force overwrites it, -o names another file")
     beside = path.with_name(f".{path.name[:200]}.{os.getpid()}.new")
     try:
         beside.write_text(text, encoding="utf-8")
         os.replace(beside, path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise RequestError(f"{path} cannot be written: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        with contextlib.suppress(OSError, ValueError):
+            beside.unlink()
+        raise RequestError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
 def check_file(

@@ -74,11 +74,8 @@ def load(text: str, settings: list[str] | None = None) -> Experiment:
     """
     from engine.spec import load_experiment, with_settings
 
-    path = Path(text)
-    if path.exists() or path.suffix or os.sep in text:
-        experiment = load_experiment(path)
-    else:
-        experiment = _preset(text)
+    names_a_file = os.path.isfile(text) or os.path.splitext(text)[1] or os.sep in text
+    experiment = load_experiment(text) if names_a_file else _preset(text)
     return with_settings(experiment, list(settings or ()))
 
 

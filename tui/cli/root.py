@@ -115,7 +115,9 @@ def _tell(error: dict[str, Any], words: str, as_json: bool) -> None:
 
     try:
         if as_json:
-            print_json({"error": {"message": "", "field": None, "file": None, "line": None, "hint": None} | error})
+            print_json(
+                {"ok": False, "error": {"message": "", "field": None, "file": None, "line": None, "hint": None} | error}
+            )
         say(f"error: {words}", style="red")
     except BrokenPipeError:
         _reader_left()
