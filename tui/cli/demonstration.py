@@ -40,14 +40,7 @@ def demo(runs: RunsOption = None, as_json: JsonOption = False) -> None:
         say(f"{store_folder(runs)} cannot be written, so the runs go to {store}")
     say("three networks on 1,797 handwritten digits of 8 × 8 pixels; a fifth of them is held out")
     say(f"the same for each: {', '.join(RECIPE[1:])}")
-    views: list[RunView] = []
-    status = 0
-    for name in NETWORKS:
-        view, ended = train_one(load(name, list(RECIPE)), store, None, Launcher.thread, False, None)
-        views.append(view)
-        status = ended or status
-        if ended:
-            break
+    views, status = _train_all(store)
     if as_json:
         print_json({"runs": [short_record(view) for view in views]})
     else:
@@ -64,6 +57,28 @@ def demo(runs: RunsOption = None, as_json: JsonOption = False) -> None:
         write("  layerlab new cnn -o cnn.toml    an experiment of your own to change")
         write("  layerlab train cnn.toml         train it")
         write("  layerlab                        the application")
+
+
+def _train_all(store: Path) -> tuple[list[RunView], int]:
+    """Train the networks one after another, until one does not finish; gives the runs and the exit status.
+
+    On one thread: networks this small gain nothing from several, and on a busy machine lose seconds an epoch while the
+    threads wait for each other.
+    """
+    import torch
+
+    views: list[RunView] = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for name in NETWORKS:
+            view, status = train_one(load(name, list(RECIPE)), store, None, Launcher.thread, False, None)
+            views.append(view)
+            if status:
+                return views, status
+    finally:
+        torch.set_num_threads(threads)
+    return views, 0
 
 
 def demo_store(store: Path) -> tuple[Path, bool]:
