@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.calls import Call, parse_call
-from engine.errors import RequestError
+from engine.errors import RequestError, SpecError
 from engine.spec import Experiment, Networks, flatten, with_settings
 
 MOST_UNDONE = 200
@@ -112,6 +112,9 @@ def wrong_setting(experiment: Experiment, field: str, text: str) -> str:
     """What is wrong with the text for a field; "" where nothing is."""
     try:
         with_settings(experiment, [f"{field}={text}"])
+    except SpecError as error:
+        # Without the place: it stands right above.
+        return f"{error.message}; {error.hint}" if error.hint else error.message
     except RequestError as error:
         return str(error)
     return ""

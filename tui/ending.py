@@ -63,7 +63,7 @@ def farewell(app: LayerlabApp) -> None:
         return
     watch.poll()
     view = watch.view
-    say(f"{view.run}: {view.status}" + (f": {view.reason}" if view.reason else ""))
+    say(f"{view.run}: {view.status}" + (f": {view.reason}" if view.reason not in ("", view.status) else ""))
     say(f"it lies in {watch.path}")
     if view.status in ("stopped", "interrupted", "failed", *LIVE):
         say(f"layerlab resume {view.run}   goes on with it")

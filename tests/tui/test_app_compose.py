@@ -122,9 +122,8 @@ async def test_a_setting_is_edited_in_place(tmp_path: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("tab", *["down"] * fields.index("epochs"), "enter")
         await pilot.press(*["backspace"] * 3, *"none", "enter")
-        await pilot.pause()
+        await until(pilot, lambda: "✗" in screen_text(app))
         assert len(app.screen_stack) == 2
-        assert "✗ epochs" in screen_text(app)
         await pilot.press(*["backspace"] * 4, *"7", "enter")
         await pilot.pause()
         assert app.draft.experiment.epochs == 7
@@ -167,18 +166,16 @@ async def test_a_terminal_that_is_too_small_is_told_so(tmp_path: Path, size: tup
         await pilot.pause()
         assert "layerlab needs" in " ".join(screen_text(app).split())
         await pilot.resize_terminal(120, 40)
-        await pilot.pause()
-        assert "Linear(300)" in screen_text(app)
+        await until(pilot, lambda: "Linear(300)" in screen_text(app))
 
 
 async def test_a_small_terminal_shows_one_panel_and_tab_goes_to_the_next(tmp_path: Path) -> None:
     app, _ = application(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.pause()
-        assert "Linear(300)" in screen_text(app)
+        await until(pilot, lambda: "Linear(300)" in screen_text(app))
         assert "optimizer" not in screen_text(app)
         await pilot.press("tab")
-        await pilot.pause()
+        await until(pilot, lambda: "optimizer" in screen_text(app))
         assert "Linear(300)" not in screen_text(app)
         assert "optimizer" in screen_text(app)
 

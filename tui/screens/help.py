@@ -47,5 +47,5 @@ def lines() -> list[Line]:
             if command.where == where:
                 page.append(line((f"   {fit(command.shown, 10)} ", "accent"), command.line))
         page.append(line())
-    page.append(line((" In lists: arrows, page up and down, home and end; esc leaves every dialogue", "dim")))
+    page.append(line((" Lists: arrows, page up and down, home, end. esc leaves every dialogue.", "dim")))
     return page

@@ -75,11 +75,17 @@ class Picker(ModalScreen[str | None]):
     def _show(self) -> None:
         widest = max((len(name) for name, _, _ in self._entries), default=0) + 3
         keys = max((len(key) for _, key, _ in self._entries), default=0)
+        found = self.query_one(Found)
+        room = max(found.size.width - widest - (keys + 2 if keys else 0) - 2, 8)
         rows = [
-            line((" " + fit(name, widest), "strong"), (fit(key, keys + 2) if keys else "", "accent"), (what, "dim"))
+            line(
+                (" " + fit(name, widest), "strong"),
+                (fit(key, keys + 2) if keys else "", "accent"),
+                (fit(what, room).rstrip(), "dim"),
+            )
             for name, key, what in self._left
         ]
-        self.query_one(Found).set_rows(rows or [line((" nothing has this in its name", "dim"))])
+        found.set_rows(rows or [line((" nothing has this in its name", "dim"))])
 
     def action_move(self, step: int) -> None:
         self.query_one(Found).action_cursor(step)

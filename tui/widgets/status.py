@@ -48,10 +48,10 @@ class Footer(Lines):
         self._commands = commands
 
     def on_resize(self) -> None:
-        always = [command for command in self._commands if command.id in ("help", "leave")]
+        always = [command for command in self._commands if command.id in ("next_panel", "train_now", "help", "leave")]
         tail: list[tuple[str, str]] = []
         for command in always:
-            tail += [(f"{command.shown} ", "accent"), (f"{command.label} ", "dim")]
+            tail += [(f"{command.shown} ", "accent"), (f"{command.label}  ", "dim")]
         spans: list[tuple[str, str]] = [(" ", "")]
         for command in self._commands:
             if command in always:
@@ -73,7 +73,7 @@ class Progress(Lines):
             return
         mark, style = MARKS.get(view.status, ("?", ""))
         state = [(f" {mark} ", style), (view.status, style or "strong")]
-        if view.reason:
+        if view.reason not in ("", view.status):
             state.append((f": {safe(view.reason)}", "bad" if view.status in ("failed", "damaged") else "dim"))
         done = view.status not in LIVE
         counted = f"epoch {min(view.epoch, view.epochs) if view.epoch else 0} of {view.epochs}" if view.epochs else ""
