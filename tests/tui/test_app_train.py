@@ -210,7 +210,7 @@ async def test_nothing_is_written_to_the_terminal_where_nothing_happens(tmp_path
             await asyncio.sleep(0.2)
             written: list[object] = []
             # Without a terminal Textual stops here, one step before it writes.
-            app._display = lambda screen, update: written.append(update)  # type: ignore[method-assign]
+            app._display = lambda screen, update, to=written: to.append(update)  # type: ignore[method-assign]
             await asyncio.sleep(1.2)
             del app._display
             assert written == [], step
