@@ -246,7 +246,9 @@ def target_path(fix: Fix) -> str:
 
 def _edited(layers: tuple[Call, ...], parts: list[str], fix: Fix) -> tuple[Call, ...]:
     at = int(parts[0])
-    if not 0 <= at < len(layers):
+    # A layer may also be put in behind the last one.
+    behind = at == len(layers) and len(parts) == 1 and fix.action == "insert"
+    if not (0 <= at < len(layers) or behind):
         raise IndexError(at)
     if len(parts) > 1:
         return (*layers[:at], _inside(layers[at], parts[1:], fix), *layers[at + 1 :])

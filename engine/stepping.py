@@ -53,8 +53,11 @@ class Stepper:
         self.scaler = torch.amp.GradScaler(device.type) if autocast is torch.float16 else None
         self.average: AveragedModel | None = None
         if experiment.ema is not None:
-            self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(experiment.ema),  # type: ignore[no-untyped-call]
-                use_buffers=True,)
+            self.average = AveragedModel(
+                network,
+                multi_avg_fn=get_ema_multi_avg_fn(experiment.ema),  # type: ignore[no-untyped-call]
+                use_buffers=True,
+            )
 
     def step(self, batches: Sequence[Batch], note: Callable[[Outcome], None]) -> bool:
         """Make one step over a group of batches, whose gradient is that of one batch holding all of them.

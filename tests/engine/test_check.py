@@ -1,0 +1,185 @@
+"""The check before a run: misuse is flagged, what cannot work is refused with a fix that works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from engine.check import Report, check
+from engine.data.info import Place
+from engine.errors import RequestError
+from engine.shapes import apply_fix
+from engine.spec import Experiment
+from tests.engine.training import experiment
+
+
+def report(*settings: str, preset: str = "activation") -> Report:
+    return check(experiment(preset, *settings), Place(Path("nowhere")))
+
+
+def ending_in(*last: str) -> str:
+    layers = ", ".join(f'"{layer}"' for layer in ("Flatten()", "Linear(20)", "ReLU()", *last))
+    return f"network.layers=[{layers}]"
+
+
+@pytest.mark.parametrize(
+    ("last", "loss", "words"),
+    [
+        (("Linear(10)", "Softmax(dim=1)"), "CrossEntropyLoss()", "Softmax.* before CrossEntropyLoss"),
+        (("Linear(10)", "LogSoftmax(dim=1)"), "CrossEntropyLoss()", "LogSoftmax.* before CrossEntropyLoss"),
+        (("Sequential(Linear(10), Softmax(dim=1))",), "CrossEntropyLoss()", "Softmax.* before CrossEntropyLoss"),
+        (("Linear(10)", "Softmax(dim=1)", "Identity()"), "CrossEntropyLoss()", "Softmax.* before CrossEntropyLoss"),
+        (("Linear(10)", "Sigmoid()"), "BCEWithLogitsLoss()", "applies the sigmoid itself; use BCELoss"),
+        (("Linear(10)",), "NLLLoss()", "NLLLoss wants log-probabilities"),
+        (("Linear(10)", "ReLU()"), "CrossEntropyLoss()", "cuts off every negative score"),
+    ],
+)
+def test_what_people_do_not_mean_is_flagged_and_may_run(last, loss, words):
+    found = report(ending_in(*last), f"loss={loss}")
+    assert found.ok
+    assert len(found.warnings) == 1
+    with pytest.raises(AssertionError, match=words):
+        raise AssertionError(found.warnings[0])
+
+
+@pytest.mark.parametrize(
+    ("last", "loss"),
+    [
+        (("Linear(10)",), "CrossEntropyLoss()"),
+        (("Linear(10)", "LogSoftmax(dim=1)"), "NLLLoss()"),
+        (("Linear(10)", "Sigmoid()"), "BCELoss()"),
+        (("Linear(10)",), "MSELoss()"),
+        (("Linear(10)", "Softmax(dim=1)"), "MSELoss()"),
+    ],
+)
+def test_what_belongs_together_is_not_flagged(last, loss):
+    found = report(ending_in(*last), f"loss={loss}")
+    assert found.ok
+    assert not found.warnings
+
+
+def test_probabilities_are_required_where_the_loss_would_crash():
+    found = report(ending_in("Linear(10)"), "loss=BCELoss()")
+    assert not found.ok
+    assert "end with Sigmoid()" in found.error.message
+
+
+@pytest.mark.parametrize(
+    ("last", "fixed"),
+    [
+        (("Linear(7)",), "Linear(classes)"),
+        (("Linear(20)", "ReLU()"), "Linear(classes)"),
+        (("Reshape(4, 5)",), "Linear(classes)"),
+    ],
+)
+def test_a_network_that_does_not_end_in_the_classes_is_refused_with_a_fix_that_works(last, fixed):
+    spec = experiment("activation", ending_in(*last))
+    found = check(spec, Place(Path("nowhere")))
+    assert "the data has 10 classes" in found.error.message
+    for _ in range(2):  # Flatten() first, then the last layer
+        if found.ok:
+            break
+        layers = apply_fix(spec.network.layers, found.error.fix)
+        spec = spec.with_(networks={"model": {"layers": [str(layer) for layer in layers]}})
+        found = check(spec, Place(Path("nowhere")))
+    assert found.ok
+    assert str(spec.network.layers[-1]) == fixed
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (("optimizer=SGD(lr=-1.0)",), "SGD"),
+        (("scheduler=SequentialLR([StepLR(1), StepLR(1)], milestones=[1, 2])",), "SequentialLR"),
+        (("device=cuda:7",), "GPU"),
+        (("precision=fp16",), "fp16"),
+        (("monitor=val/acuracy",), "did you mean `val/accuracy`"),
+        (("monitor=val/loss", "data.validation=none"), "nothing is held out"),
+        (("task=Regression()", "loss=MSELoss()"), r"task = Classification\(\)"),
+        (("loss=GaussianNLLLoss()",), "cannot serve Classification"),
+        ((ending_in("Linear(10)"), "network.layers.0=Linear(3)"), r"put Flatten\(\) before it"),
+    ],
+)
+def test_what_would_fail_while_training_is_found_before(settings, words):
+    if torch.cuda.is_available() and "fp16" in words:
+        pytest.skip("a GPU has fp16")
+    found = report(*settings)
+    assert not found.ok
+    with pytest.raises(AssertionError, match=words):
+        raise AssertionError(found.error.message)
+
+
+def test_a_wrong_name_is_refused_with_the_nearest():
+    with pytest.raises(RequestError, match="did you mean `BatchNorm1d`"):
+        report("network.layers.1=BatchNorm1()")
+
+
+def test_networks_must_be_those_of_the_task():
+    spec = experiment("activation")
+    layers = [str(layer) for layer in spec.network.layers]
+    spec = spec.with_(networks={"generator": {"layers": layers}, "discriminator": {"layers": layers}})
+    with pytest.raises(RequestError, match=r"trains \[network\]; the experiment has generator, discriminator"):
+        check(spec, Place(Path("nowhere")))
+
+
+def test_parameters_macs_and_memory_equal_a_real_network():
+    found = report(preset="batchnorm")
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 300), nn.BatchNorm1d(300), nn.ReLU(), nn.Linear(300, 100), nn.BatchNorm1d(100),
+        nn.ReLU(), nn.Linear(100, 10),
+    )  # fmt: skip
+    parameters = sum(p.numel() for p in model.parameters())
+    assert found.parameters == parameters
+    assert found.macs == 64 * 300 + 300 * 100 + 100 * 10
+    assert found.memory["weights"] == found.memory["gradients"] == 4 * parameters
+    assert found.memory["activations"] == 4 * 64 * (64 + 3 * 300 + 3 * 100 + 10)
+    assert found.memory["total"] < found.memory["available"]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "copies"), [("SGD(lr=0.1)", 0), ("SGD(lr=0.1, momentum=0.9)", 1), ("Adam()", 2), ("RMSprop()", 1)]
+)
+def test_the_optimizers_state_is_in_the_forecast(optimizer, copies):
+    found = report(f"optimizer={optimizer}")
+    assert found.memory["optimizer"] == copies * found.memory["weights"]
+
+
+def test_a_last_batch_of_one_is_told_before_the_run():
+    # 1437 are left of the digits: 1437 % 4 == 1
+    found = report("data.batch_size=4", preset="batchnorm")
+    assert found.ok
+    assert "joins the batch before it (5 samples)" in found.warnings[0]
+    assert not report("data.batch_size=4").warnings
+    assert "larger batch_size" in report("data.batch_size=1", preset="batchnorm").warnings[0]
+
+
+def test_a_frozen_layer_has_parameters_and_trains_none():
+    found = report("network.layers.1=Linear(300, frozen=True)")
+    assert found.rows[1].parameters == 64 * 300 + 300
+    assert found.rows[1].trainable == 0
+
+
+def test_the_document_has_what_scripts_rely_on():
+    document = report().to_json()
+    assert set(document) >= {"ok", "rows", "parameters", "macs", "memory", "error"}
+    assert set(document["rows"][0]) >= {"path", "call", "output_shape", "parameters", "macs", "trainable"}
+    assert document["rows"][-1]["output_shape"] == [10]
+    failing = report(ending_in("Conv2d(3, 3)")).to_json()
+    assert not failing["ok"]
+    assert set(failing["error"]) >= {"path", "call", "message", "fix"}
+    assert failing["error"]["path"] == "3"
+
+
+def test_a_pasted_form_is_checked_and_stored_short():
+    from engine import catalogue
+
+    spec: Experiment = experiment("activation", "network.layers.1=nn.Linear(64, 300)")
+    assert check(spec, Place(Path("nowhere"))).ok
+    assert str(catalogue.canonical(spec).network.layers[1]) == "Linear(300)"
+    wrong = report("network.layers.1=nn.Linear(784, 300)")
+    assert not wrong.ok
+    assert "784" in wrong.error.message
+    assert "64" in wrong.error.message
