@@ -31,8 +31,8 @@ class Bar:
         return low and (self.at_most is None or self.found <= self.at_most)
 
     def __str__(self) -> str:
-        wanted = [f"at least {self.at_least:g}"] * (self.at_least is not None)
-        wanted += [f"at most {self.at_most:g}"] * (self.at_most is not None)
+        limits = (("at least", self.at_least), ("at most", self.at_most))
+        wanted = [f"{word} {limit:g}" for word, limit in limits if limit is not None]
         mark = "ok    " if self.cleared else "MISSED"
         return f"{mark}  {self.name:<66} {self.found:8.4f}   {' and '.join(wanted)}"
 
@@ -47,8 +47,9 @@ def report(bars: list[Bar]) -> int:
 
 def layerlab(*arguments: str, store: Path) -> Any:
     """What a command of layerlab prints with --json."""
-    command = [str(LAYERLAB), *arguments, "--json", "--runs", str(store), "--data", str(DATA)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [str(LAYERLAB), *arguments, "--json"]
+    environment = os.environ | {"LAYERLAB_RUNS": str(store), "LAYERLAB_DATA": str(DATA)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)} left with {done.returncode}:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout)

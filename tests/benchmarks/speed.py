@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.benchmarks.bars import DATA, LAYERLAB, Bar, layerlab, yardstick
 from tests.benchmarks.screen import Terminal
 
-ROUNDS = 5
+ROUNDS = 7
 EPOCHS = 3
 SETTINGS = ["data.source=MNIST()", "data.batch_size=64", "data.validation=test", f"epochs={EPOCHS}"]
 
