@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.benchmarks import accuracy, speed, startup
+from tests.benchmarks import accuracy, batches, speed, startup
 from tests.benchmarks.bars import Bar, report
 
-GROUPS = {"speed": speed.measure, "startup": startup.measure, "accuracy": accuracy.measure}
+GROUPS = {"batches": batches.measure, "speed": speed.measure, "startup": startup.measure, "accuracy": accuracy.measure}
 
 
 def main() -> int:
