@@ -28,12 +28,9 @@ def describe(
 def _first_layer(networks: Mapping[str, nn.Module], batch: Batch | None) -> str:
     if batch is not None and not _finite(batch.inputs):
         return "the batch itself holds numbers that are not finite"
-    for label, network in networks.items():
-        prefix = "" if len(networks) == 1 else f"{label}."
-        for path, module in network.named_modules():
-            own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-            if not all(_finite(tensor) for tensor in own):
-                return f"the weights of layer {prefix}{path} ({type(module).__name__}) are no longer finite"
+    broken = broken_weights(networks)
+    if broken is not None:
+        return f"the weights of layer {broken} are no longer finite"
     if batch is None:
         return "no layer has lost its weights yet"
     for label, network in networks.items():
@@ -42,6 +39,17 @@ def _first_layer(networks: Mapping[str, nn.Module], batch: Batch | None) -> str:
             prefix = "" if len(networks) == 1 else f"{label}."
             return f"layer {prefix}{found} is the first whose output is not finite"
     return "every layer's output is finite, so it arises in the loss itself"
+
+
+def broken_weights(networks: Mapping[str, nn.Module]) -> str | None:
+    """The first layer whose weights or buffers are not finite, None where all are."""
+    for label, network in networks.items():
+        prefix = "" if len(networks) == 1 else f"{label}."
+        for path, module in network.named_modules():
+            own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+            if not all(_finite(tensor) for tensor in own):
+                return f"{prefix}{path} ({type(module).__name__})"
+    return None
 
 
 def _first_output(network: nn.Module, batch: Batch) -> str | None:

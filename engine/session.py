@@ -30,6 +30,7 @@ from engine.events import (
     Controlled,
     EpochEnded,
     Event,
+    Message,
     Progress,
     StatusChanged,
     Tested,
@@ -45,6 +46,7 @@ PROGRESS_SECONDS = 0.25
 BEST_SECONDS = 10.0  # between two savings of the best weights; the end of the run always saves them
 EVALUATION_BYTES = 64 << 20  # of activations in a batch of evaluation
 EVALUATION_BATCH = 2000
+WAYS_TO_END = ("", "stop_epoch", "stop", "discard")  # the later one counts where several were asked for
 
 
 @dataclass
@@ -127,7 +129,8 @@ class Session:
         self._elapsed = 0.0
         self._lr = self.schedule.lr
         self._paused = False
-        self._ending = ""  # "stop", "discard", "stop_epoch" once asked for
+        self._ending = ""  # one of WAYS_TO_END, once asked for
+        self._over = False  # the last checkpoint of the run was handed over
         self._away = 0.0  # seconds of the epoch under way that went by paused
 
     def _default_metric(self, name: str) -> str:
@@ -147,19 +150,32 @@ class Session:
         try:
             if self.mailbox.pending:
                 yield from self._obey()
-            while self.epoch < self.epochs and not self._ending:
+            # Asked for before the first step, `stop_epoch` means the epoch that is about to be trained.
+            while not self._complete and not self._leaving:
                 yield from self._train_epoch()
                 if self._leaving:
                     break
                 yield from self._end_epoch()
+                if self._ending:
+                    break
         except NonFiniteLoss as error:
             yield from self._save_best()
             text = diagnosis.describe(self.networks, error.batch, error.value, self.step + 1, self.epoch + 1, self._lr)
             raise RunError(text) from None
-        except RunError:
+        except Exception:
             yield from self._save_best()
             raise
         yield from self._finish()
+
+    @property
+    def _complete(self) -> bool:
+        """Whether there is no epoch left to train."""
+        return self.epoch >= self.epochs or self._out_of_patience
+
+    @property
+    def _out_of_patience(self) -> bool:
+        patience = self.experiment.early_stopping
+        return patience is not None and self._epochs_since_best >= patience
 
     def _train_epoch(self) -> Iterator[Event]:
         """The rest of the epoch, from the batch that it stands at."""
@@ -169,6 +185,8 @@ class Session:
         batches = self.prepared.train.shuffled(
             spec.seed, self.epoch, spec.data.batch_size, start=self.batch, join_single=self._joins
         )
+        if self.batch < self.batches:
+            self._lr = self.schedule.lr
         began = shown = time.perf_counter()
         self._away, before, samples_shown = 0.0, self._train_seconds, self.meter.samples
         while group := tuple(islice(batches, spec.accumulate)):
@@ -194,8 +212,6 @@ class Session:
                 self._train_seconds = before + time.perf_counter() - began - self._away
                 yield from self._checkpoint()
         self._check_losses(self.meter.read_losses())
-        if not self.schedule.per_batch:
-            self._lr = self.schedule.lr
         self._train_seconds = before + time.perf_counter() - began - self._away
 
     def _note(self, outcome: Outcome) -> None:
@@ -210,6 +226,7 @@ class Session:
             if found is None:
                 return
             metrics |= {f"val/{name}": value for name, value in found.items()}
+            self._check_weights(metrics["val/loss"])
         metrics["lr"] = self._lr
         seconds = {"train": self._train_seconds, "evaluate": time.perf_counter() - began - (self._away - away)}
         samples = self.meter.samples
@@ -221,10 +238,6 @@ class Session:
         yield EpochEnded(self.epoch, self.step, metrics, seconds, is_best, samples)
         if time.monotonic() - self._best_saved_at >= BEST_SECONDS:
             yield from self._save_best()
-        patience = self.experiment.early_stopping
-        if patience is not None and self._epochs_since_best >= patience and self.epoch < self.epochs:
-            self._ending = "early"
-            self.reason = f"early stopping: {self.monitor} has not improved for {self._epochs_since_best} epochs"
         if self.mailbox.pending:
             yield from self._obey()
 
@@ -254,9 +267,13 @@ class Session:
                 outcome = self.task.evaluate(batch, networks)
                 meter.update(outcome.loss, outcome.weight, outcome.output, outcome.target)
             if self.mailbox.pending:
-                yield from self._obey(evaluating=True)
+                # A resume evaluates from the beginning, so a checkpoint made here holds what it began with.
+                drawn = snapshot.generators(self.device)
+                snapshot.restore_generators(generators, self.device)
+                yield from self._obey()
                 if self._leaving:
                     break
+                snapshot.restore_generators(drawn, self.device)
         else:
             with torch.inference_mode():
                 found = meter.compute()
@@ -275,10 +292,11 @@ class Session:
             self.status, self.reason = "stopped", "discarded"
             return
         yield from self._checkpoint()
-        if self._ending in ("stop", "stop_epoch"):
+        if self._ending == "stop" or not self._complete:
             self.status = "stopped"
             self.reason = "stopped after the epoch" if self._ending == "stop_epoch" else "stopped"
             return
+        self._over = True
         if self.best is not None and self.best.weights is not None:
             for name, stepper in self.steppers.items():
                 self.networks[name].load_state_dict(self.best.weights[name])
@@ -286,11 +304,15 @@ class Session:
         if self.prepared.test is not None:
             found = yield from self._evaluate(self.prepared.test)
             if found is None:  # asked to stop while measuring: nothing of the training is missing
-                self.status, self.reason = "stopped", "stopped before the test was measured"
+                discarded = self._ending == "discard"
+                self.status = "stopped"
+                self.reason = "discarded" if discarded else "stopped before the test was measured"
                 return
             at = (self.epoch, self.step) if self.best is None else (self.best.epoch, self.best.step)
             yield Tested(*at, {f"test/{name}": value for name, value in found.items()})
         self.status = "finished"
+        if self.epoch < self.epochs:
+            self.reason = f"early stopping: {self.monitor} has not improved for {self._epochs_since_best} epochs"
 
     # -- what is asked of it ----------------------------------------------------------------------------------------
 
@@ -299,19 +321,22 @@ class Session:
         """Whether to end before the epoch is over."""
         return self._ending in ("stop", "discard")
 
-    def _obey(self, evaluating: bool = False) -> Iterator[Event]:
+    def _obey(self) -> Iterator[Event]:
         """Act on what was asked; stays here while paused."""
         began = time.perf_counter()
         while True:
             for request in self.mailbox.take():
-                yield from self._apply(request, evaluating)
+                yield from self._apply(request)
             if not self._paused or self._leaving:
                 break
             self.mailbox.wait(1.0)
         self._away += time.perf_counter() - began
 
-    def _apply(self, request: Request, evaluating: bool) -> Iterator[Event]:
+    def _apply(self, request: Request) -> Iterator[Event]:
         name, value = request.name, request.value
+        if self._over and name in ("set_lr", "add_epochs"):
+            yield Message("warning", f"{name} came when training is over; resume the run for more epochs", self.step)
+            return
         if name == "pause" and not self._paused:
             self._paused = True
             yield StatusChanged("paused", "", self.step)
@@ -319,18 +344,20 @@ class Session:
             self._paused = False
             yield StatusChanged("running", "", self.step)
         elif name in ("stop", "discard", "stop_epoch"):
-            self._ending = name
+            self._ending = max(self._ending, name, key=WAYS_TO_END.index)
             if name == "stop_epoch" and self._paused:
                 self._paused = False
                 yield StatusChanged("running", "", self.step)
-        elif name == "checkpoint":
+        elif name == "checkpoint" and not self._over:  # the networks hold the best weights then, not the last
             yield from self._checkpoint()
         elif name == "set_lr" and value is not None:
             self.schedule.set_lr(float(value))
-            if not evaluating:
+            if self.batch < self.batches:  # otherwise it is the rate of the next epoch
                 self._lr = self.schedule.lr
         elif name == "add_epochs" and value is not None:
             self.epochs += int(value)
+            if self._out_of_patience:  # a run that stopped early would stop again at once
+                self._epochs_since_best = 0
         yield Controlled(self.step, name, value, request.by)
 
     # -- what it tells ----------------------------------------------------------------------------------------------
@@ -346,8 +373,14 @@ class Session:
         """On a GPU losses are looked at when they are read, a few times a second."""
         first = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), None)
         if first is not None:
-            step = self.step - (len(losses) - 1 - first) // self.experiment.accumulate
+            batch, group = self.batch - len(losses) + first, self.experiment.accumulate
+            step = self.step - -(-self.batch // group) + batch // group + 1
             raise RunError(diagnosis.describe(self.networks, None, losses[first], step, self.epoch + 1, self._lr))
+
+    def _check_weights(self, loss: float) -> None:
+        """Where a measured loss is not finite because of the weights, there is nothing to go on with."""
+        if not math.isfinite(loss) and diagnosis.broken_weights(self.networks) is not None:
+            raise RunError(diagnosis.describe(self.networks, None, loss, self.step, self.epoch + 1, self._lr))
 
     # -- what it keeps ----------------------------------------------------------------------------------------------
 
@@ -355,6 +388,8 @@ class Session:
         """Hand over a copy of everything that a resume needs; the best weights first, so that it never refers to
         something that is not on the disk."""
         yield from self._save_best()
+        # A resume from weights that a loss without value has broken could only fail again.
+        self._check_losses(self.meter.read_losses())
         yield self.checkpoint()
         self._next_checkpoint = time.monotonic() + self.experiment.checkpoint_minutes * 60
 

@@ -122,3 +122,48 @@ def test_a_finished_run_goes_on_with_more_epochs_as_if_it_had_been_asked_for_the
     whole = train(experiment("batchnorm", "epochs=4"))
     for key, tensor in last_step(whole[1]).networks["model"].items():
         assert torch.equal(tensor, last_step(later).networks["model"][key])
+
+
+def test_a_run_stopped_where_early_stopping_was_due_ends_there_when_resumed():
+    spec = experiment("activation", "epochs=9", "optimizer=SGD(lr=1e-12)", "early_stopping=1")
+    whole, _ = train(spec)
+    assert whole.epoch == 2
+    # A look before the first step, and after each of 23 steps, one batch of evaluation and each epoch.
+    _, checkpoint, events = stop_after(spec, 1 + 2 * 25)
+    assert (checkpoint.epoch, checkpoint.batch) == (2, 0)
+    session, later = resume(spec, checkpoint, events)
+    assert epochs_of(later) == []
+    assert (session.status, session.reason) == (whole.status, whole.reason)
+
+
+def test_epochs_added_to_a_run_that_stopped_early_are_given_its_patience_again():
+    spec = experiment("activation", "epochs=9", "optimizer=SGD(lr=1e-12)", "early_stopping=2")
+    _, events = train(spec)
+    session = make_session(spec, mailbox=Interrupter(1, Request("add_epochs", 5)))
+    best = [event for event in events if isinstance(event, Checkpoint) and event.kind == "best"][-1]
+    end = last_step(events)
+    session.resume_from(end.networks, end.optimizer, end.state, best.networks)
+    assert [event.epoch for event in epochs_of(list(session.run()))] == [4, 5]
+
+
+def test_layers_that_draw_in_evaluation_too_go_on_to_the_same_bits(monkeypatch):
+    # FractionalMaxPool2d draws its regions in eval mode as well; small batches: several a pass.
+    layers = "['FractionalMaxPool2d(2, output_size=5)', 'Dropout(0.1)', 'Flatten()', 'Linear(10)']"
+    spec = experiment("activation", f"network.layers={layers}", "data.batch_size=64")
+    monkeypatch.setattr("engine.session.EVALUATION_BATCH", 64)
+    whole = train(spec)
+    # After the third batch of evaluation; what ends the run later makes no other checkpoint.
+    session = make_session(spec, mailbox=Interrupter(1 + 23 + 3, Request("checkpoint"), Request("discard")))
+    events = list(session.run())
+    checkpoint = last_step(events)
+    assert (checkpoint.epoch, checkpoint.batch) == (0, 23)
+    assert_same_end(whole, resume(spec, checkpoint, events))
+
+
+def test_the_rate_of_an_epoch_is_the_same_where_the_next_one_was_set_while_evaluating():
+    spec = experiment("activation", "optimizer=SGD(lr=0.01)")
+    asked = (Request("set_lr", 0.001), Request("stop"))
+    stopped = make_session(spec, mailbox=Interrupter(1 + 23 + 1, *asked))
+    events = list(stopped.run())
+    _, later = resume(spec, last_step(events), events)
+    assert [event.metrics["lr"] for event in epochs_of(later)] == [0.01, 0.001]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 from engine import events as events_module
 from engine.control import Mailbox, Request
 from engine.errors import RunError
-from engine.events import Checkpoint, Controlled, EpochEnded, Progress, Started, StatusChanged
+from engine.events import Checkpoint, Controlled, EpochEnded, Message, Progress, Started, StatusChanged
 from tests.engine.training import Interrupter, epochs_of, experiment, make_session, train
 
 DIGITS = ("data.validation=holdout(0.2)",)
@@ -206,6 +207,165 @@ def test_each_way_to_stop_acts_within_one_step(request_name, steps):
     assert session.step == steps
     kinds = [event.kind for event in events if isinstance(event, Checkpoint)]
     assert ("step" in kinds) == (request_name != "discard")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "steps", "reason"),
+    [
+        ("stop", "stop_epoch", 10, "stopped"),
+        ("discard", "stop_epoch", 10, "discarded"),
+        ("discard", "stop", 10, "discarded"),
+        ("stop", "discard", 10, "discarded"),
+        ("stop_epoch", "stop", 10, "stopped"),
+    ],
+)
+def test_of_two_ways_to_stop_the_stronger_one_counts(first, second, steps, reason):
+    session = make_session(experiment("activation"), mailbox=Interrupter(11, Request(first), Request(second)))
+    list(session.run())
+    assert (session.status, session.reason, session.step) == ("stopped", reason, steps)
+
+
+def test_stopping_after_the_epoch_asked_before_the_first_step_trains_that_epoch():
+    session = make_session(experiment("activation"), mailbox=Interrupter(1, Request("stop_epoch")))
+    events = list(session.run())
+    assert (session.status, session.step) == ("stopped", 23)
+    assert len(epochs_of(events)) == 1
+
+
+def test_stopping_after_the_last_epoch_is_the_end_of_the_run():
+    # Best weights restored, test measured: nothing was left out, so there is nothing to go on with.
+    session = make_session(experiment("activation", "epochs=1"), mailbox=Interrupter(5, Request("stop_epoch")))
+    events = list(session.run())
+    assert len(epochs_of(events)) == 1
+    assert (session.status, session.reason) == ("finished", "")
+
+
+def test_epochs_added_to_a_run_that_stops_after_this_epoch_are_left_for_a_resume():
+    asked = (Request("stop_epoch"), Request("add_epochs", 1))
+    session = make_session(experiment("activation", "epochs=1"), mailbox=Interrupter(5, *asked))
+    events = list(session.run())
+    assert (session.status, len(epochs_of(events)), session.epochs) == ("stopped", 1, 2)
+
+
+def test_early_stopping_is_the_reason_also_where_the_epoch_was_to_be_the_last():
+    spec = experiment("activation", "epochs=9", "optimizer=SGD(lr=1e-12)", "early_stopping=1")
+    # Two epochs of 23 steps; one look before the first, one after each step, one after each batch of evaluation and
+    # one after each epoch.
+    session = make_session(spec, mailbox=Interrupter(30, Request("stop_epoch")))
+    list(session.run())
+    assert session.epoch == 2
+    assert session.status == "finished"
+    assert "early stopping" in session.reason
+
+
+def with_a_test_part(*settings: str, mailbox: Mailbox | None = None):
+    """A session on digits whose held-out part is measured as the test part as well."""
+    session = make_session(experiment("activation", *settings), mailbox=mailbox)
+    session.prepared = dataclasses.replace(session.prepared, test=session.prepared.val)
+    return session
+
+
+def test_what_is_asked_while_the_test_is_measured_does_not_mix_best_and_last_weights():
+    # One epoch: a look before the first step, 23 steps, one batch of evaluation, the end of the epoch, then the test.
+    asked = (Request("checkpoint"), Request("add_epochs", 1), Request("set_lr", 0.5))
+    session = with_a_test_part("epochs=1", mailbox=Interrupter(27, *asked))
+    events = list(session.run())
+    assert session.status == "finished"
+    assert any(isinstance(event, events_module.Tested) for event in events)
+    assert [event.step for event in events if isinstance(event, Checkpoint) and event.kind == "step"] == [23]
+    # What came too late is told, not taken as done.
+    assert [event.request for event in events if isinstance(event, Controlled)] == ["checkpoint"]
+    told = [event.text for event in events if isinstance(event, Message)]
+    assert len(told) == 2
+    assert all("training is over" in text for text in told)
+
+
+def test_discarding_while_the_test_is_measured_says_so():
+    session = with_a_test_part("epochs=1", mailbox=Interrupter(27, Request("discard")))
+    events = list(session.run())
+    assert not any(isinstance(event, events_module.Tested) for event in events)
+    assert (session.status, session.reason) == ("stopped", "discarded")
+
+
+def test_progress_shows_the_rate_that_the_epoch_trains_with(monkeypatch):
+    monkeypatch.setattr("engine.session.PROGRESS_SECONDS", 0.0)
+    _, events = train(experiment("activation", "scheduler=StepLR(1, gamma=0.1)", "optimizer=SGD(lr=0.01)"))
+    rates = {event.epoch: event.lr for event in events if isinstance(event, Progress)}
+    assert rates == pytest.approx({1: 0.01, 2: 0.001})
+
+
+def like_a_gpu(session):
+    """Look at losses when they are read, as where reading each would make every step wait for the device."""
+    for stepper in session.steppers.values():
+        stepper._look = False
+    return session
+
+
+def test_no_checkpoint_is_made_of_weights_whose_loss_is_nan():
+    session = make_session(experiment("mlp"), mailbox=Interrupter(4, Request("checkpoint")))
+    like_a_gpu(session)
+    with torch.no_grad():
+        session.networks["model"][1].weight[0, 0] = math.nan
+    events: list = []
+    with pytest.raises(RunError, match="the loss is NaN at step 1 "):
+        events.extend(session.run())
+    assert not any(isinstance(event, Checkpoint) for event in events)
+
+
+@pytest.mark.parametrize("broken_at", [1, 4, 7, 8], ids=["first", "in the middle", "last whole group", "short group"])
+def test_losses_that_are_read_later_name_the_step_they_belong_to(broken_at, monkeypatch):
+    # 23 batches in groups of 3: 7 steps, and an 8th of two batches.
+    session = like_a_gpu(make_session(experiment("mlp", "accumulate=3")))
+    assert session.batches == 23
+    stepper = session.steppers["model"]
+    original = stepper._forward
+    seen = iter(range(1000))
+
+    def forward(batch, note):
+        bad = next(seen) == 3 * (broken_at - 1)
+        return original(batch, (lambda o: note(dataclasses.replace(o, loss=o.loss * math.nan))) if bad else note)
+
+    monkeypatch.setattr(stepper, "_forward", forward)
+    monkeypatch.setattr("engine.session.PROGRESS_SECONDS", 1e9)
+    with pytest.raises(RunError, match=rf"at step {broken_at} \("):
+        list(session.run())
+
+
+def test_weights_that_a_last_step_broke_are_neither_best_nor_the_end(monkeypatch):
+    session = make_session(experiment("mlp", "epochs=1"))
+    stepper = session.steppers["model"]
+    original = stepper.step
+
+    def step(batches, note):
+        stepped = original(batches, note)
+        if session.step == 22:
+            with torch.no_grad():
+                session.networks["model"][1].weight.fill_(math.inf)
+        return stepped
+
+    monkeypatch.setattr(stepper, "step", step)
+    events: list = []
+    with pytest.raises(RunError, match=r"layer 1 \(Linear\)"):
+        events.extend(session.run())
+    assert session.best is None
+    assert not any(isinstance(event, Checkpoint) for event in events)
+
+
+def test_the_best_weights_are_handed_over_whatever_ends_the_loop(monkeypatch):
+    session = make_session(experiment("mlp", "epochs=3"))
+    stepper = session.steppers["model"]
+    original = stepper.step
+
+    def step(batches, note):
+        if session.step == 30:
+            raise torch.OutOfMemoryError("no room")
+        return original(batches, note)
+
+    monkeypatch.setattr(stepper, "step", step)
+    events: list = []
+    with pytest.raises(torch.OutOfMemoryError):
+        events.extend(session.run())
+    assert [event.kind for event in events if isinstance(event, Checkpoint)] == ["best"]
 
 
 def test_learning_rate_set_and_epochs_added_while_training():
