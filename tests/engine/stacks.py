@@ -138,7 +138,10 @@ def convolution(draw: st.DrawFn, d: int) -> Layer:
         given = draw(channels)
         real = lambda x: getattr(nn, name)(given, out, kernel, **more)  # noqa: E731
         return Layer(f"nn.{name}({given}, {out}, {kernel}{rest})", real, (d + 2,))
-    return Layer(f"{name}({out}, {kernel}{rest})", lambda x: getattr(nn, f"Lazy{name}")(out, kernel, **more), (d + 2,))
+    # Not the lazy form: it never checks that the groups divide the channels.
+    return Layer(
+        f"{name}({out}, {kernel}{rest})", lambda x: getattr(nn, name)(x.shape[1], out, kernel, **more), (d + 2,)
+    )
 
 
 @st.composite
@@ -224,7 +227,7 @@ def plain(draw: st.DrawFn, d: int) -> Layer:
         return Layer(f"{name}(0.3)", lambda x: getattr(nn, name)(0.3))
     if kind == "part":
         start = draw(st.sampled_from([0, 2, -2]))
-        return Layer(f"Flatten({start})", lambda x: nn.Flatten(start))
+        return Layer(f"Flatten({start})", lambda x: nn.Flatten(start), ranks=tuple(range(1, 7)))
     if kind == "glu":
         return Layer("GLU(1)", lambda x: nn.GLU(1))
     if kind == "pad":

@@ -24,6 +24,17 @@ def calls(*texts: str):
 @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(stacks())
 def test_random_stacks_are_predicted_as_they_run(stack: tuple[tuple[int, ...], list[Layer]]) -> None:
+    check_stack(stack)
+
+
+@pytest.mark.soak
+@settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(stacks())
+def test_thousands_of_random_stacks_are_predicted_as_they_run(stack: tuple[tuple[int, ...], list[Layer]]) -> None:
+    check_stack(stack)
+
+
+def check_stack(stack: tuple[tuple[int, ...], list[Layer]]) -> None:
     shape, layers = stack
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
