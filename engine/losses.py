@@ -53,6 +53,9 @@ RULES: Mapping[str, LossRule] = {
     "PoissonNLLLoss": LossRule("scores", "values", ("Regression",)),
 }
 
+# Their mean is divided by the class weights of the batch's targets; every other one by the number of samples.
+_MEAN_BY_WEIGHT = frozenset({"CrossEntropyLoss", "NLLLoss"})
+
 # Losses that no single network with one input can serve, and why.
 REFUSED: Mapping[str, str] = {
     "CTCLoss": "it wants sequences with their lengths",
@@ -74,10 +77,9 @@ def rule_of(loss: Call, task: str) -> LossRule:
     serving = ", ".join(name for name, other in RULES.items() if task in other.tasks)
     if rule is None or task not in rule.tasks:
         raise RequestError(f"`{loss.name}` cannot serve {task}; these can: {serving}")
-    if loss.get("reduction", "mean") not in ("mean", "batchmean"):
-        raise RequestError(
-            f"`{loss}`: reduction={loss.get('reduction')!r} cannot be trained on; leave it out: the mean is taken"
-        )
+    reduction = bind(find("losses", loss.name), loss).get("reduction", "mean")
+    if reduction not in ("mean", "batchmean"):
+        raise RequestError(f"`{loss}`: reduction={reduction!r} cannot be trained on; leave it out: the mean is taken")
     return rule
 
 
@@ -87,6 +89,7 @@ class Criterion:
     def __init__(self, loss: Call, task: str, info: DataInfo, outputs: int, device: torch.device) -> None:
         """`outputs` is the length of the network's output vector."""
         self.rule = rule_of(loss, task)
+        self._autocasts = torch.amp.is_autocast_available(device.type)
         self.outputs = outputs
         self.binary = info.kind == "classes" and outputs == 1
         self.single_label = info.kind == "classes"
@@ -101,10 +104,13 @@ class Criterion:
                     raise RequestError(f"`{loss}`: {name} holds {count} numbers, but the network has {outputs} outputs")
         if loss.name == "KLDivLoss":
             arguments["reduction"] = "batchmean"  # torch's own "mean" divides by the classes as well
-        self.loss = entry.target(**arguments).to(device)
-        ignored = getattr(self.loss, "ignore_index", None)
-        self._class_weight = getattr(self.loss, "weight", None) if self.rule.target == "index" else None
-        self._ignored = ignored if self.rule.target == "index" and "ignore_index" in arguments else None
+        try:
+            self.loss = entry.target(**arguments).to(device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise RequestError(f"`{loss}`: {error}") from None
+        by_weight = loss.name in _MEAN_BY_WEIGHT
+        self._class_weight: Tensor | None = self.loss.weight if by_weight else None
+        self._ignored: int | None = self.loss.ignore_index if by_weight and "ignore_index" in arguments else None
 
     def target(self, target: Tensor) -> Tensor:
         """The target of the data in the form that the loss wants: (N,) indices or (N, outputs)."""
@@ -128,26 +134,39 @@ class Criterion:
         return wanted
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
-        """The mean loss of a batch: output (N, outputs), target as the data holds it."""
+        """The mean loss of a batch: output (N, outputs), target as the data holds it.
+
+        In float32 also under autocast: not every loss is safe in half precision, and CUDA refuses BCELoss there.
+        """
         wanted = self.target(target)
+        if self._autocasts and torch.is_autocast_enabled(output.device.type):
+            with torch.autocast(output.device.type, enabled=False):
+                return self._mean(output.float(), wanted)
+        return self._mean(output, wanted)
+
+    def _mean(self, output: Tensor, wanted: Tensor) -> Tensor:
         if self.rule.output == "mean_and_variance":
             mean, spread = output.chunk(2, dim=1)
             # softplus keeps the variance positive whatever the network gives.
             return self.loss(mean, wanted, nn.functional.softplus(spread))  # type: ignore[no-any-return]
         return self.loss(output, wanted)  # type: ignore[no-any-return]
 
-    def weigh(self, target: Tensor) -> float:
+    def weigh(self, target: Tensor) -> float | Tensor:
         """What the mean loss of this batch was divided by: how much it counts in the mean over an epoch.
 
         The number of samples; with class weights or an ignored class the sum of the weights, as CrossEntropyLoss and
-        NLLLoss divide by that.
+        NLLLoss divide by that. That sum stays on a device other than the CPU: a step would wait for its number.
         """
         if self._class_weight is None and self._ignored is None:
             return float(len(target))
-        counted = target if self._ignored is None else target[target != self._ignored]
-        if self._class_weight is None:
-            return float(len(counted))
-        return float(self._class_weight[counted].double().sum())
+        weights = torch.ones_like(target, dtype=torch.float32)
+        if self._class_weight is not None:
+            weights = self._class_weight[target]
+        if self._ignored is not None:
+            weights = weights * (target != self._ignored)
+        # MPS has no float64.
+        total = weights.sum(dtype=torch.float32 if weights.device.type == "mps" else torch.float64)
+        return float(total) if total.device.type == "cpu" else total
 
     def predict(self, output: Tensor) -> Tensor:
         """Predictions from outputs (N, C): class numbers (N,), or True/False (N, C) for multi-label data."""

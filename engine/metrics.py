@@ -43,13 +43,16 @@ class Meter(ABC):
         self.samples = 0
         self.weight = 0.0
         self.loss_sum = 0.0
-        self._losses: list[tuple[Tensor, float]] = []
+        self._losses: list[tuple[Tensor, float | Tensor]] = []
         self._held: list[tuple[Tensor, Tensor]] = []
         self._held_numbers = 0
         self._held_batches = 0
 
-    def update(self, loss: Tensor, weight: float, output: Tensor, target: Tensor) -> None:
-        """Take in a batch: its mean loss (a scalar) and the weight of that, outputs (N, C) and targets."""
+    def update(self, loss: Tensor, weight: float | Tensor, output: Tensor, target: Tensor) -> None:
+        """Take in a batch: its mean loss (a scalar) and the weight of that, outputs (N, C) and targets.
+
+        Weights are numbers, or all of them tensors that are read with the losses.
+        """
         self.samples += len(target)
         self._losses.append((loss, weight))
         self._held.append((output, target))
@@ -63,8 +66,10 @@ class Meter(ABC):
         if not self._losses:
             return []
         values: list[float] = torch.stack([loss for loss, _ in self._losses]).tolist()
+        unread = [weight for _, weight in self._losses if isinstance(weight, Tensor)]
+        weights = torch.stack(unread).tolist() if unread else [weight for _, weight in self._losses]
         # One after the other in float64: the sum does not depend on when it was read.
-        for value, (_, weight) in zip(values, self._losses, strict=True):
+        for value, weight in zip(values, weights, strict=True):
             self.loss_sum += value * weight
             self.weight += weight
         self._losses.clear()

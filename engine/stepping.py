@@ -110,11 +110,10 @@ class Stepper:
             loss = self._forward(batches[0], note)
             self._backward(loss)
             return loss.detach()
-        weights = [self._objective.weigh(batch) for batch in batches]
-        whole = math.fsum(weights)
+        shares = _shares([self._objective.weigh(batch) for batch in batches])
         total = torch.zeros((), device=self._device)
-        for batch, weight in zip(batches, weights, strict=True):
-            loss = self._forward(batch, note) * (weight / whole if whole else 0.0)
+        for batch, share in zip(batches, shares, strict=True):
+            loss = self._forward(batch, note) * share
             self._backward(loss)
             total += loss.detach()
         return total
@@ -171,6 +170,15 @@ class Stepper:
         if self.average is not None and average is not None:
             self.average.module.load_state_dict(dict(average))
             self.average.n_averaged.fill_(state["averaged"])
+
+
+def _shares(weights: Sequence[float | Tensor]) -> list[float | Tensor]:
+    """The part that each batch of a group has in the group's mean; all 0 where nothing in it counts."""
+    whole = sum(weights)
+    if isinstance(whole, Tensor):
+        # Asking whether it is 0 would make the step wait for the device.
+        return [(weight / whole.clamp(min=1e-30)).to(torch.float32) for weight in weights]
+    return [weight / whole if whole else 0.0 for weight in weights]
 
 
 def _ignore(outcome: Outcome) -> None:

@@ -29,10 +29,12 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a step made of a batch: the mean loss to differentiate, how much it counts in a mean, and the outputs."""
+    """What a step made of a batch: the mean loss to differentiate, how much it counts in a mean, and the outputs.
+
+    The weight is a number where it is known without waiting for the device, a scalar tensor where it is not."""
 
     loss: Tensor
-    weight: float
+    weight: float | Tensor
     output: Tensor
     target: Tensor
 
@@ -44,7 +46,7 @@ class Objective:
 
     network: str
     compute: Callable[[Batch], Outcome]
-    weigh: Callable[[Batch], float]
+    weigh: Callable[[Batch], float | Tensor]
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Regression(Supervised):
         """Predictions from outputs: the mean where the network gives mean and variance, the rate for Poisson."""
         if self.criterion.rule.output == "mean_and_variance":
             return output.chunk(2, dim=1)[0]
-        if self._setting.loss.name == "PoissonNLLLoss" and self._setting.loss.get("log_input", True):
+        if getattr(self.criterion.loss, "log_input", False):  # PoissonNLLLoss
             return output.exp()
         return output
 

@@ -12,6 +12,7 @@ from engine.calls import parse_call
 from engine.data.info import DataInfo
 from engine.errors import RequestError
 from engine.losses import REFUSED, RULES, Criterion, rule_of
+from engine.tasks import Regression, Setting
 from tests.engine.training import epochs_of, experiment, train
 
 CPU = torch.device("cpu")
@@ -119,9 +120,52 @@ def test_the_weight_of_a_batch_is_what_its_mean_was_divided_by():
     assert criterion("CrossEntropyLoss()", CLASSES, 3).weigh(TARGET) == 8
 
 
+@pytest.mark.parametrize("loss", ["MultiMarginLoss(weight=[1, 2, 3])", "CrossEntropyLoss(weight=[1, 2, 3])"])
+def test_means_of_parts_by_their_weights_give_the_mean_of_the_whole(loss):
+    made = criterion(loss, CLASSES, 3)
+    parts = [(OUTPUT[:3], TARGET[:3]), (OUTPUT[3:], TARGET[3:])]
+    weights = [made.weigh(target) for _, target in parts]
+    total = sum(made(*part) * weight for part, weight in zip(parts, weights, strict=True)) / sum(weights)
+    torch.testing.assert_close(total, made(OUTPUT, TARGET))
+
+
+@pytest.mark.parametrize(
+    "loss", ["CrossEntropyLoss(weight=[1, 2, 3])", "CrossEntropyLoss(ignore_index=1)", "NLLLoss(weight=[1, 2, 3])"]
+)
+def test_a_weight_is_not_read_back_from_the_device(loss):
+    # Reading a number of a meta tensor raises, so this stands for every device that a step must not wait for.
+    made = Criterion(parse_call(loss), "Classification", CLASSES, 3, torch.device("meta"))
+    assert isinstance(made.weigh(TARGET.to("meta")), torch.Tensor)
+
+
+@pytest.mark.parametrize(
+    ("loss", "info", "target", "task"),
+    [
+        ("GaussianNLLLoss()", VALUES, torch.randn(8, 1), "Regression"),
+        ("SoftMarginLoss()", PAIR, TARGET.clamp(max=1), "Classification"),
+        ("MultiLabelSoftMarginLoss()", PAIR, TARGET.clamp(max=1), "Classification"),
+    ],
+)
+def test_a_loss_is_taken_in_full_precision_also_under_autocast(loss, info, target, task):
+    output = OUTPUT[:, :2].to(torch.bfloat16)
+    made = criterion(loss, info, 2, task)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = made(output, target)
+    assert torch.equal(found, made(output.float(), target))
+
+
+def test_predictions_of_rates_follow_the_loss_however_its_arguments_are_written():
+    for loss in ("PoissonNLLLoss(False)", "PoissonNLLLoss(log_input=False)"):
+        task = Regression(standardize=False)
+        task.set_up({"model": nn.Identity()}, Setting(VALUES, parse_call(loss), CPU, 2))
+        assert torch.equal(task._values(OUTPUT), OUTPUT)
+
+
 @pytest.mark.parametrize(
     ("loss", "task", "words"),
     [
+        ("MSELoss('sum')", "Classification", "leave it out"),
+        ("MultiMarginLoss(p=7)", "Classification", "MultiMarginLoss"),
         ("CTCLoss()", "Classification", "sequences"),
         ("CrossEntropyLoss()", "Regression", "these can: "),
         ("CrossEntropyLoss(reduction='sum')", "Classification", "leave it out"),

@@ -124,3 +124,14 @@ def test_direction_belongs_to_the_metric():
     assert not improves("val/accuracy", 0.1, 0.2)
     assert not improves("val/accuracy", math.nan, None)
     assert improves("val/accuracy", 0.5, math.nan)
+
+
+def test_weights_that_are_still_on_the_device_are_read_with_the_losses():
+    plain, later = (ClassMeter(3, CPU, lambda output: output.argmax(1), False) for _ in range(2))
+    for weight, loss in ((2.0, 1.0), (5.0, 0.25), (3.0, 4.0)):
+        output, target = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+        plain.update(torch.tensor(loss), weight, output, target)
+        later.update(torch.tensor(loss), torch.tensor(weight, dtype=torch.float64), output, target)
+    assert later.read_losses() == plain.read_losses() == [1.0, 0.25, 4.0]
+    assert later.compute() == plain.compute()
+    assert type(later.weight) is float

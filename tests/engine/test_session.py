@@ -11,8 +11,12 @@ from torch import nn
 
 from engine import events as events_module
 from engine.control import Mailbox, Request
+from engine.data.info import Batch
 from engine.errors import RunError
 from engine.events import Checkpoint, Controlled, EpochEnded, Message, Progress, Started, StatusChanged
+from engine.optimize import Schedule, build_optimizers
+from engine.stepping import Stepper
+from engine.tasks import Setting
 from tests.engine.training import Interrupter, epochs_of, experiment, make_session, train
 
 DIGITS = ("data.validation=holdout(0.2)",)
@@ -428,3 +432,35 @@ def test_a_last_batch_of_one_with_batchnorm_joins_the_batch_before_it():
 
 def test_nothing_is_left_to_do_for_a_mailbox_that_nobody_writes_to():
     assert Mailbox().take() == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (),
+        ("accumulate=3", "clip_norm=1.0", "clip_value=0.5", "ema=0.9"),
+        ("accumulate=3", "loss=CrossEntropyLoss(weight=[1, 1, 1, 1, 1, 2, 2, 2, 2, 2], ignore_index=3)"),
+        ("scheduler=OneCycleLR(0.1)", "optimizer=AdamW(lr=1e-3)"),
+        ("optimizer=Muon()",),
+    ],
+)
+def test_a_step_reads_nothing_back_from_the_device(settings):
+    # A meta tensor raises where its number is asked for, so this stands for every GPU.
+    spec, meta = experiment("batchnorm", *settings), torch.device("meta")
+    session = make_session(spec)
+    network = session.networks["model"].to(meta)
+    info = session.prepared.info
+    session.task.set_up({"model": network}, Setting(info, spec.loss, meta, info.outputs))
+    optimizers = build_optimizers(spec.optimizer, network.parameters())
+    stepper = Stepper(spec, network, optimizers, session.task.objectives()[0], None, meta, closure=False)
+    schedule = Schedule(spec.scheduler, optimizers, epochs=2, steps_per_epoch=4, monitor="val/loss")
+    meter = session.task.meter(training=True)
+    for _ in range(3):
+        group = [
+            Batch(torch.empty(8, *info.input_shape, device=meta), torch.empty(8, dtype=torch.int64, device=meta), n)
+            for n in range(spec.accumulate)
+        ]
+        assert stepper.step(group, lambda o: meter.update(o.loss.detach(), o.weight, o.output.detach(), o.target))
+        schedule.after_step()
+    with pytest.raises(RuntimeError):
+        meter.read_losses()
