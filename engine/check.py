@@ -22,7 +22,7 @@ from engine.shapes import Fix, Problem, Propagation, Row, propagate
 from engine.spec import Experiment
 from engine.tasks import TASKS, Objection, Task
 
-_NORMS_THAT_WANT_TWO = ("BatchNorm", "InstanceNorm")
+MAX_REHEARSED = 200  # epochs that a schedule is tried for
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def check(experiment: Experiment, place: Place) -> Report:
                     str(max(last, 0)), str(layers[last]) if layers else "", text, _ending(layers, objection)
                 )
     if error is None:
-        error = _recipe_problem(experiment, task, info)
+        error = _recipe_problem(experiment, task, info, propagations)
     warnings += _batch_of_one(experiment, info)
     return Report(
         experiment, info, task, propagations, forecast(experiment, info, propagations), error, tuple(warnings)
@@ -161,21 +161,29 @@ def _ending(layers: tuple[Call, ...], objection: Objection) -> Fix | None:
     return Fix(objection.fix, "insert", str(len(layers)), objection.end)
 
 
-def _recipe_problem(experiment: Experiment, task: Task, info: DataInfo) -> Problem | None:
-    """What is wrong with optimizer, schedule, device, precision or the monitored metric, found by building them."""
-    parameter = nn.Parameter(torch.zeros(2, 2))
+def _recipe_problem(
+    experiment: Experiment, task: Task, info: DataInfo, propagations: Mapping[str, Propagation]
+) -> Problem | None:
+    """What is wrong with optimizer, schedule, device, precision or the monitored metric, found by trying them out."""
+    trainable = any(row.trainable for found in propagations.values() for row in found.rows)
     has_val = experiment.data.validation.name != "none"
     monitor = experiment.monitor or f"{'val' if has_val else 'train'}/loss"
     calls = {"optimizer": experiment.optimizer, "scheduler": experiment.scheduler}
     try:
-        where = "optimizer"
-        optimizers = optimize.build_optimizers(experiment.optimizer, [parameter])
-        where = "scheduler"
-        optimize.Schedule(
-            experiment.scheduler, optimizers, epochs=experiment.epochs, steps_per_epoch=8, monitor=monitor
-        )
         where = "device"
         device = resolve(experiment.device)
+        where = "optimizer"
+        parameter = nn.Parameter(torch.zeros(2, 2, device=device), requires_grad=trainable)
+        optimizers = optimize.build_optimizers(experiment.optimizer, [parameter])
+        where = "scheduler"
+        schedule = optimize.Schedule(
+            experiment.scheduler, optimizers, epochs=experiment.epochs, steps_per_epoch=8, monitor=monitor
+        )
+        where = "optimizer"
+        optimize.rehearse(experiment.optimizer, optimizers)
+        if experiment.scheduler is not None:
+            where = "scheduler"
+            schedule.rehearse(experiment.scheduler, min(experiment.epochs, MAX_REHEARSED))
         where = "precision"
         if autocast_type(experiment.precision, device) is torch.float16 and (
             experiment.optimizer.name in optimize.WANTS_CLOSURE
@@ -206,12 +214,7 @@ def _check_monitor(experiment: Experiment, task: Task, info: DataInfo, has_val: 
 
 def _batch_of_one(experiment: Experiment, info: DataInfo) -> list[str]:
     """BatchNorm cannot train on a single sample: say so before the run, and what is done about it."""
-    normed = any(
-        name in str(layer)
-        for network in experiment.networks.values()
-        for layer in network.layers
-        for name in _NORMS_THAT_WANT_TWO
-    )
+    normed = any("BatchNorm" in str(layer) for network in experiment.networks.values() for layer in network.layers)
     if not normed or info.train is None:
         return []
     size = experiment.data.batch_size
@@ -241,32 +244,29 @@ def forecast(experiment: Experiment, info: DataInfo, propagations: Mapping[str, 
     The optimizer's state is measured by taking a step with a small matrix. Activations are what the layers put out for
     one batch, kept for the way back; workspaces of the kernels come on top.
     """
-    rows = [row for found in propagations.values() for row in found.rows]
-    top = [row for row in rows if row.depth == 0]
+    # A container's row counts all that it holds.
+    top = [row for found in propagations.values() for row in found.rows if row.depth == 0]
     weights = 4 * sum(row.parameters for row in top)
     trainable = sum(row.trainable for row in top)
-    containers = {row.path.rsplit(".", 1)[0] for row in rows if "." in row.path}
-    activations = sum(row.activation_bytes for row in rows if row.path not in containers)
+    activations = sum(row.activation_bytes for row in top)
     bytes_of = {
         "weights": weights,
         "gradients": 4 * trainable,
-        "optimizer": _optimizer_bytes(experiment.optimizer, trainable),
+        "optimizer": _optimizer_bytes(experiment.optimizer, trainable, experiment.device),
         "activations": activations * experiment.data.batch_size,
     }
     return bytes_of | {"total": sum(bytes_of.values()), "available": available_bytes(experiment.device)}
 
 
-def _optimizer_bytes(call: Call, trainable: int) -> int:
+def _optimizer_bytes(call: Call, trainable: int, device: str) -> int:
     """State of the optimizer for so many parameters, found by taking a step with one small matrix of them."""
-    parameter = nn.Parameter(torch.zeros(32, 32))
-    parameter.grad = torch.zeros(32, 32)
     try:
+        parameter = nn.Parameter(torch.zeros(32, 32, device=resolve(device)))
         optimizers = optimize.build_optimizers(call, [parameter])
         if call.name in optimize.WANTS_CLOSURE:
             history = optimizers[0].defaults.get("history_size", 100)
             return int(4 * trainable * (2 * history + 3))
-        for optimizer in optimizers:
-            optimizer.step()
+        optimize.rehearse(call, optimizers)
     except LayerlabError:
         return 0
     held = sum(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -39,15 +40,36 @@ def build_optimizers(call: Call, parameters: Iterable[nn.Parameter]) -> list[Opt
     trained = list(seen.values())
     if not trained:
         raise RequestError("nothing to train: every parameter is frozen, or the network has none")
-    try:
+    with refused(call):
         if call.name == "Muon":
             matrices = [p for p in trained if p.ndim == 2]
             others = [p for p in trained if p.ndim != 2]
             made = [entry.target(matrices, **arguments)] if matrices else []
             return made + ([torch.optim.AdamW(others)] if others else [])
         return [entry.target(trained, **arguments)]
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise RequestError(f"`{call}`: {error}") from None
+
+
+@contextmanager
+def refused(call: Call) -> Iterator[None]:
+    """Turns what torch has against the arguments of a call into a RequestError that names it."""
+    try:
+        yield
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AssertionError) as error:
+        raise RequestError(f"`{call}`: {str(error).partition(chr(10))[0]}") from None
+
+
+def rehearse(call: Call, optimizers: Sequence[Optimizer]) -> None:
+    """Take a step with gradients of 0: some arguments are refused only then. Raises RequestError."""
+
+    def closure() -> float:
+        return 0.0
+
+    with refused(call):
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad = torch.zeros_like(parameter)
+            optimizer.step(closure)
 
 
 class Schedule:
@@ -86,12 +108,10 @@ class Schedule:
             arguments["schedulers"] = [self._build(part, optimizer, inner=True) for part in self._calls(call, parts)]
         if call.name == "SequentialLR":
             arguments["milestones"] = list(arguments["milestones"])
-        try:
+        with refused(call):
             if call.name == "ChainedScheduler":
                 return entry.target(arguments["schedulers"], optimizer=optimizer)  # type: ignore[no-any-return]
             return entry.target(optimizer, **arguments)  # type: ignore[no-any-return]
-        except (TypeError, ValueError, RuntimeError, ZeroDivisionError, IndexError) as error:
-            raise RequestError(f"`{call}`: {error}") from None
 
     @staticmethod
     def _calls(call: Call, parts: Any) -> list[Call]:
@@ -123,6 +143,13 @@ class Schedule:
                 scheduler.step(metrics[self._monitor])
             else:
                 scheduler.step()
+
+    def rehearse(self, call: Call, epochs: int) -> None:
+        """Go through epochs of one step each: some arguments are refused only on the way. Raises RequestError."""
+        with refused(call):
+            for _ in range(epochs):
+                self.after_step()
+                self.after_epoch({self._monitor: 1.0})
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the first group; the others, and what the schedule starts from, follow in ratio."""

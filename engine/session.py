@@ -283,7 +283,9 @@ class Session:
         return found
 
     def _evaluation_batch(self) -> int:
-        size = max(sum(row.activation_bytes for row in found.rows) for found in self.propagations.values())
+        size = max(
+            sum(row.activation_bytes for row in found.rows if row.depth == 0) for found in self.propagations.values()
+        )
         return min(EVALUATION_BATCH, max(self.experiment.data.batch_size, EVALUATION_BYTES // max(size, 1)))
 
     def _finish(self) -> Iterator[Event]:

@@ -101,6 +101,13 @@ def test_a_network_that_does_not_end_in_the_classes_is_refused_with_a_fix_that_w
         (("task=Regression()", "loss=MSELoss()"), r"task = Classification\(\)"),
         (("loss=GaussianNLLLoss()",), "cannot serve Classification"),
         ((ending_in("Linear(10)"), "network.layers.0=Linear(3)"), r"put Flatten\(\) before it"),
+        (("optimizer=SGD(lr=0.1, differentiable=True)",), "SGD.*in-place"),
+        (("optimizer=AdamW(capturable=True)",), "AdamW.*capturable"),
+        (("scheduler=StepLR(0)",), r"StepLR\(0\).*zero"),
+        (("epochs=20", "scheduler=SequentialLR([StepLR(1), StepLR(0)], milestones=[10])"), "SequentialLR.*zero"),
+        (("loss=CrossEntropyLoss(weight=[1, 2])",), "2 numbers, but the network has 10 outputs"),
+        (("loss=CrossEntropyLoss(label_smoothing=3.0)",), "label_smoothing"),
+        (("network.layers=['Flatten()', 'Linear(10, frozen=True)']",), "nothing to train"),
     ],
 )
 def test_what_would_fail_while_training_is_found_before(settings, words):
@@ -145,6 +152,20 @@ def test_parameters_macs_and_memory_equal_a_real_network():
 def test_the_optimizers_state_is_in_the_forecast(optimizer, copies):
     found = report(f"optimizer={optimizer}")
     assert found.memory["optimizer"] == copies * found.memory["weights"]
+
+
+def test_what_a_container_holds_is_counted_once():
+    flat = report(ending_in("Linear(20)", "Linear(20)", "Linear(10)"))
+    for held in ("Sequential(Linear(20), Linear(20))", "Repeat(2, Linear(20))"):
+        assert report(ending_in(held, "Linear(10)")).memory["activations"] == flat.memory["activations"]
+    # The sum is a tensor of its own.
+    residual = report(ending_in("Residual(Linear(20), Linear(20))", "Linear(10)"))
+    assert residual.memory["activations"] - flat.memory["activations"] in (0, 4 * 64 * 20)
+
+
+def test_layers_that_can_train_on_one_sample_are_not_warned_of():
+    layers = "network.layers=['InstanceNorm2d()', 'Flatten()', 'Linear(10)']"
+    assert not report(layers, "data.batch_size=4").warnings
 
 
 def test_a_last_batch_of_one_is_told_before_the_run():
