@@ -37,7 +37,7 @@ def execute(arguments: Arguments, mailbox: Mailbox, writer: RunWriter) -> str:
         reason = str(error)
     except (torch.OutOfMemoryError, MemoryError) as error:
         reason = f"out of memory: {_one_line(error)}; a smaller batch_size or network fits in less"
-    except Exception as error:
+    except BaseException as error:  # a person's own module may call sys.exit
         reason = f"{type(error).__name__}: {_one_line(error)}"
         writer.put(Message("error", traceback.format_exc()))
     finally:
@@ -46,7 +46,11 @@ def execute(arguments: Arguments, mailbox: Mailbox, writer: RunWriter) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:500]
+    try:
+        text = str(error)
+    except Exception:  # a class of somebody else's, too
+        text = "it has no text"
+    return " ".join(text[:2000].split())[:500]
 
 
 def _session(arguments: Arguments, mailbox: Mailbox, writer: RunWriter) -> Session:

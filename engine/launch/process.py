@@ -45,8 +45,12 @@ class ProcessHandle:
 
 
 def start(arguments: Arguments) -> ProcessHandle:
-    """Start a session in a process of its own, in a session of its own: a closed terminal does not reach it."""
-    command = [sys.executable, "-m", "engine.launch.process", str(arguments.run_path.resolve())]
+    """Start a session in a process of its own, in a session of its own: a closed terminal does not reach it.
+
+    It imports what this process would import (-P: not what happens to lie in the current folder).
+    """
+    paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
+    command = [sys.executable, "-P", "-m", "engine.launch.process", str(arguments.run_path.resolve())]
     command += ["--data", str(arguments.data_folder.resolve())]
     command += ["--download"] * arguments.download + ["--resume"] * arguments.resume
     command += ["--add-epochs", str(arguments.add_epochs)]
@@ -54,7 +58,14 @@ def start(arguments: Arguments) -> ProcessHandle:
         command += ["--allow", module]
     log = os.open(arguments.run_path / "console.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     try:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=os.environ | {"PYTHONPATH": paths},
+        )
     finally:
         os.close(log)
     return ProcessHandle(arguments.run_path, process)

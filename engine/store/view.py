@@ -197,11 +197,16 @@ class RunView:
             handle(self, event, when)
             self.version += 1
 
-    def forget_after(self, step: int) -> None:
-        """Leave out what was recorded of later steps: the run was resumed from this one."""
-        if self.step <= step and not any(row.step > step for row in self.history):
+    def forget_after(self, step: int, epochs: int | None = None) -> None:
+        """Leave out what was recorded of later steps: the run was resumed from this one.
+
+        At an epoch's last step the epoch may still have to be measured, so `epochs` says how many were over.
+        """
+        upto = math.inf if epochs is None else epochs
+        kept = [row for row in self.history if row.step <= step and row.epoch <= upto]
+        if self.step <= step and len(kept) == len(self.history):
             return
-        self.history[:] = [row for row in self.history if row.step <= step]
+        self.history[:] = kept
         self._curve.forget_after(step)
         self._train_seconds = sorted(s for row in self.history if (s := row.seconds.get("train")) is not None)
         best = next((row for row in reversed(self.history) if row.best), None)
@@ -266,7 +271,7 @@ def _opened(view: RunView, event: events.Opened, when: float) -> None:
 
 
 def _started(view: RunView, event: events.Started, when: float) -> None:
-    view.forget_after(event.start_step)
+    view.forget_after(event.start_step, event.start_epoch)
     view.epochs, view.batches, view.memory = event.epochs, event.batches, event.memory
     view.epoch, view.step = max(event.start_epoch, view.done), event.start_step
     view.modules = [_module(row) for row in event.modules]

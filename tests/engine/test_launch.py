@@ -171,3 +171,63 @@ def test_an_exception_in_the_loop_ends_the_run_with_its_name(tmp_path, monkeypat
     assert view.status == "failed"
     assert view.reason == "ZeroDivisionError: somebody's bug"
     assert any("Traceback" in message.text for message in view.messages)
+
+
+class Later(Interrupter):
+    """One request at one look, another one at a later look."""
+
+    def __init__(self, first: tuple[int, Request], second: tuple[int, Request]) -> None:
+        super().__init__(first[0], first[1])
+        self._second = (second[0] - first[0], second[1])
+
+    def take(self) -> list[Request]:
+        taken = super().take()
+        if self._second is not None and taken:
+            (self._looks, falling), self._second = self._second, None
+            self._falling = (falling,)
+        return taken
+
+
+def test_an_epoch_that_is_measured_again_after_a_resume_is_recorded_once(tmp_path, undisturbed):
+    # Saved while the first epoch is evaluated, and ended without another checkpoint in the second.
+    moments = ((STEPS + 2, Request("checkpoint")), (STEPS + 10, Request("discard")))
+    path = trained(experiment("batchnorm", *HARD), tmp_path, Later(*moments))
+    assert [row.epoch for row in view_of(path).history] == [1]
+    assert (end_of(path).epoch, end_of(path).step) == (0, STEPS)
+    execute(launch.Arguments(path, NOWHERE, resume=True), Interrupter(-1), RunWriter(path, resume=True))
+    assert [row.epoch for row in view_of(path).history] == [1, 2, 3]
+    assert_same(undisturbed, path)
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("lone \ud800 surrogate, \x1b[31mred\x00 and\nlines"), "RuntimeError: lone"),
+        (Unspeakable(), "Unspeakable"),
+        (SystemExit(3), "SystemExit: 3"),
+        (RuntimeError("x" * 10_000_000), "RuntimeError: xxx"),
+    ],
+)
+def test_whatever_ends_the_loop_is_the_reason_that_the_run_records(error, reason, tmp_path, monkeypatch):
+    def broken(self: object) -> list[Event]:
+        raise error
+
+    monkeypatch.setattr("engine.session.Session.run", broken)
+    view = view_of(trained(experiment("mlp"), tmp_path))
+    assert view.status == "failed"
+    assert view.reason.startswith(reason)
+    assert len(view.reason) < 1000
+
+
+def test_a_process_does_not_import_what_lies_where_it_was_started(tmp_path, monkeypatch):
+    path = launch.prepare_run(experiment("mlp", "epochs=1"), tmp_path, NOWHERE)
+    (tmp_path / "engine.py").write_text("raise SystemExit('not this one')")
+    (tmp_path / "random.py").write_text("raise SystemExit('nor this one')")
+    monkeypatch.chdir(tmp_path)
+    launch.start(path, launcher="process", data_folder=NOWHERE).join(60)
+    assert view_of(path).status == "finished"
