@@ -21,6 +21,9 @@ from engine.rules import RUN_LENGTHS
 PER_BATCH = frozenset({"OneCycleLR", "CyclicLR"})
 # These call back for the loss several times a step.
 WANTS_CLOSURE = frozenset({"LBFGS"})
+# A rate of 0 that was set is kept as this one, too small to train anything: from 0 the shape of a schedule could not
+# be scaled back. What schedules make of it stays below the second number, and is told as 0.
+NO_RATE, STILL_NO_RATE = 1e-30, 1e-25
 # What takes the parameters that Muon does not: everything that is not a matrix.
 MUON_COMPANION = "AdamW"
 
@@ -122,8 +125,8 @@ class Schedule:
     @property
     def lr(self) -> float:
         """The learning rate of the first parameter group."""
-        value = self._optimizers[0].param_groups[0]["lr"]
-        return float(value)
+        value = float(self._optimizers[0].param_groups[0]["lr"])
+        return value if abs(value) > STILL_NO_RATE else 0.0
 
     def after_step(self) -> None:
         """One optimizer step is done."""
@@ -153,7 +156,8 @@ class Schedule:
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the first group; the others, and what the schedule starts from, follow in ratio."""
-        before = self.lr
+        lr = max(lr, NO_RATE)
+        before = float(self._optimizers[0].param_groups[0]["lr"])
         factor = lr / before if before > 0 else None
         scaled = ("initial_lr", "max_lr", "min_lr", "base_lr")
         for optimizer in self._optimizers:

@@ -190,3 +190,30 @@ def test_setting_the_rate_scales_the_rest_of_the_schedule(call):
                 two.after_epoch({"val/loss": 1.0})
         if step >= 10:
             assert made.lr == pytest.approx(0.5 * plain.lr, rel=1e-6), step
+
+
+@pytest.mark.parametrize("call", ["StepLR(3)", "CosineAnnealingLR()", "OneCycleLR(0.1)", "CyclicLR(0.01, 0.1)"])
+def test_a_rate_of_nothing_can_be_taken_back(call):
+    optimizer, made = schedule(call, epochs=10, steps=5)
+    _, plain = schedule(call, epochs=10, steps=5)
+    other = plain._optimizers[0]
+    weights, asked = optimizer.param_groups[0]["params"][0], None
+    for step in range(30):
+        if step == 10:
+            made.set_lr(0.0)
+        if step == 20:
+            asked = plain.lr
+            made.set_lr(0.05)
+        for parameter in (*optimizer.param_groups[0]["params"], *other.param_groups[0]["params"]):
+            parameter.grad = torch.ones(2, 2)
+        before = weights.detach().clone()
+        for one, two in ((optimizer, made), (other, plain)):
+            one.step()
+            two.after_step()
+            if step % 5 == 4:
+                two.after_epoch({"val/loss": 1.0})
+        assert torch.equal(before, weights) == (10 <= step < 20), step
+        if 10 <= step < 19:
+            assert made.lr == 0.0
+        if asked is not None:
+            assert made.lr == pytest.approx(0.05 / asked * plain.lr, rel=1e-6), step
