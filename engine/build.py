@@ -15,7 +15,7 @@ from torch import nn
 from engine.calls import Call
 from engine.catalogue import bind, find, reserved
 from engine.errors import RequestError, RunError
-from engine.nodes import Node, Propagation, construct
+from engine.nodes import Node, Problem, Propagation, construct
 
 
 def build_network(propagation: Propagation, init: Call | None = None) -> nn.Sequential:
@@ -39,6 +39,21 @@ def build_network(propagation: Propagation, init: Call | None = None) -> nn.Sequ
     for node, initialiser in _initialised(propagation.nodes, init):
         _initialise(network.get_submodule(node.path), node, initialiser)
     return network
+
+
+def init_problem(propagation: Propagation, init: Call | None) -> Problem | None:
+    """The first layer that an initialiser cannot fill, found without memory for the weights; None where all can be."""
+    chosen = list(_initialised(propagation.nodes, init))
+    if not chosen:
+        return None
+    with torch.device("meta"):
+        network = nn.Sequential(*(construct(node) for node in propagation.nodes))
+        for node, initialiser in chosen:
+            try:
+                _initialise(network.get_submodule(node.path), node, initialiser)
+            except RequestError as error:
+                return Problem(node.path, str(node.call), str(error))
+    return None
 
 
 def _initialised(nodes: tuple[Node, ...], init: Call | None) -> Iterator[tuple[Node, Call]]:

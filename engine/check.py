@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from engine import catalogue, optimize
+from engine.build import init_problem
 from engine.calls import Call
-from engine.data.augment import augmented_shape
 from engine.data.info import DataInfo, Place
+from engine.data.prepare import check_data
 from engine.data.sources import build_source
 from engine.device import autocast_type, resolve
-from engine.errors import LayerlabError, RequestError, did_you_mean
+from engine.errors import LayerlabError, RequestError, SpecError, did_you_mean
 from engine.shapes import Fix, Problem, Propagation, Row, propagate
 from engine.spec import Experiment
 from engine.tasks import TASKS, Objection, Task
@@ -44,6 +45,22 @@ class Report:
         return self.error is None
 
     @property
+    def refusal(self) -> SpecError | None:
+        """The error with its field, the file and the line where it stands, and what would help."""
+        problem = self.error
+        if problem is None:
+            return None
+        layer = problem.path[:1].isdigit()
+        origin = self.experiment.where(f"network.layers.{problem.path}" if layer else problem.path)
+        return SpecError(
+            problem.message,
+            field=f"layer {problem.path}" if layer else problem.path,
+            file=origin.file if origin is not None else "",
+            line=origin.line if origin is not None else None,
+            hint=problem.fix.text if problem.fix is not None and problem.fix.text not in problem.message else "",
+        )
+
+    @property
     def rows(self) -> tuple[Row, ...]:
         """The layers of all networks; paths begin with the network's name where there are several."""
         if len(self.propagations) == 1:
@@ -66,7 +83,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """The document that `layerlab check --json` prints."""
-        error = self.error
+        error, refusal = self.error, self.refusal
         return {
             "ok": self.ok,
             "rows": [
@@ -84,9 +101,11 @@ class Report:
             "macs": self.macs,
             "memory": dict(self.memory),
             "error": None
-            if error is None
+            if error is None or refusal is None
             else {
                 "path": error.path,
+                "file": refusal.file or None,
+                "line": refusal.line,
                 "call": error.call,
                 "message": error.message,
                 "fix": None if error.fix is None else error.fix.text,
@@ -116,7 +135,7 @@ def check(experiment: Experiment, place: Place) -> Report:
         wanted = " and ".join(f"[network.{name}]" if len(task.networks) > 1 else "[network]" for name in task.networks)
         raise RequestError(f"{experiment.task} trains {wanted}; the experiment has {', '.join(experiment.networks)}")
     info = build_source(experiment.data.source).info(place)
-    shape = augmented_shape(info.input_shape, experiment.data.augment)
+    shape = info.input_shape  # augmentation keeps it
     symbols = {
         "classes": info.outputs,
         "channels": shape[0],
@@ -128,7 +147,10 @@ def check(experiment: Experiment, place: Place) -> Report:
         name: propagate(network.layers, shape, dtype=dtype, symbols=symbols)
         for name, network in experiment.networks.items()
     }
-    error = next((found.problem for found in propagations.values() if found.problem is not None), None)
+    problems = (
+        found.problem or init_problem(found, experiment.networks[name].init) for name, found in propagations.items()
+    )
+    error = next((problem for problem in problems if problem is not None), None)
     warnings: list[str] = []
     if error is None:
         name = task.networks[0]
@@ -140,11 +162,10 @@ def check(experiment: Experiment, place: Place) -> Report:
                 warnings.append(f"{objection.message}; {objection.fix}" if objection.fix else objection.message)
             elif error is None:
                 text = f"{objection.message}; {objection.fix}" if objection.fix else objection.message
-                error = Problem(
-                    str(max(last, 0)), str(layers[last]) if layers else "", text, _ending(layers, objection)
-                )
-    if error is None:
-        error = _recipe_problem(experiment, task, info, propagations)
+                path = objection.field or str(last)
+                call = getattr(experiment, objection.field) if objection.field else layers[last]
+                error = Problem(path, str(call), text, _ending(layers, objection))
+    error = error or _data_problem(experiment, info) or _recipe_problem(experiment, task, info, propagations)
     warnings += _batch_of_one(experiment, info)
     return Report(
         experiment, info, task, propagations, forecast(experiment, info, propagations), error, tuple(warnings)
@@ -159,6 +180,15 @@ def _ending(layers: tuple[Call, ...], objection: Objection) -> Fix | None:
     if layers and layers[-1].name == kind:
         return Fix(objection.fix, "replace", str(len(layers) - 1), objection.end)
     return Fix(objection.fix, "insert", str(len(layers)), objection.end)
+
+
+def _data_problem(experiment: Experiment, info: DataInfo) -> Problem | None:
+    """What of [data] does not suit the data that it names."""
+    found = check_data(experiment.data, info)
+    if found is None:
+        return None
+    field, error = found
+    return Problem(f"data.{field}", "", str(error))
 
 
 def _recipe_problem(

@@ -42,6 +42,11 @@ class Parameter:
     def required(self) -> bool:
         return self.default is REQUIRED and not self.variadic
 
+    @property
+    def default_text(self) -> str:
+        """The default as it is written in a call; a function or a class by its name."""
+        return getattr(self.default, "__name__", None) or repr(self.default)
+
     def wants(self) -> str:
         """What a value has to be, in words: "a whole number", "True or False", "'zeros' or 'reflect'"."""
         words = _words(self.annotation)
@@ -98,7 +103,7 @@ class Entry:
             elif parameter.required:
                 parts.append(parameter.name)
             else:
-                parts.append(f"{parameter.name}={parameter.default!r}")
+                parts.append(f"{parameter.name}={parameter.default_text}")
         return f"{self.name}({', '.join(parts)})"
 
     def parameter(self, name: str) -> Parameter | None:
@@ -266,7 +271,7 @@ _ROLE = re.compile(r":(?:[a-zA-Z]+:)+`~?([^`]*)`")
 _LINK = re.compile(r"`([^`<]*?)\s*<[^>]*>`_{0,2}")
 _TEX = re.compile(r"\\(?:text|mathrm|mathbf|mathcal|operatorname|hat)\s*\{([^{}]*)\}")
 _FIRST = re.compile(r"^(.+?[.!?])(?:\s|$)", re.DOTALL)
-_ARGUMENT = re.compile(r"^ {0,8}(\w+)\s*(?:\([^\n]*\))?\s*:\s+(.*)$")
+_ARGUMENT = re.compile(r"^( {0,8})(\w+)\s*(?:\([^\n]*\))?\s*:\s+(.*)$")
 
 
 def plain(text: str) -> str:
@@ -306,9 +311,18 @@ def first_line(doc: str) -> str:
 
 
 def _argument_docs(doc: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    """What a docstring says of each argument: its line, and those indented below it up to an empty one."""
+    found: dict[str, list[str]] = {}
+    lines: list[str] | None = None
+    indent = 0
     for line in doc.splitlines():
         match = _ARGUMENT.match(line)
-        if match and match.group(1) not in found:
-            found[match.group(1)] = plain(match.group(2))
-    return found
+        below = len(line) - len(line.lstrip()) > indent and line.strip() and not line.lstrip().startswith("..")
+        if lines is not None and below:
+            lines.append(line)
+        elif match and match.group(2) not in found:
+            indent = len(match.group(1))
+            lines = found[match.group(2)] = [match.group(3)]
+        else:
+            lines = None
+    return {name: plain("\n".join(text)) for name, text in found.items()}

@@ -136,7 +136,7 @@ CHOICES: Mapping[tuple[str, str], tuple[object, ...]] = {
     ("TransformerEncoderLayer", "activation"): ("relu", "gelu"),
     ("Parallel", "merge"): ("cat", "add"),
     ("LBFGS", "line_search_fn"): ("strong_wolfe",),
-    ("Muon", "adjust_lr_fn"): ("original", "match_rms_adamw"),
+    ("Muon", "adjust_lr_fn"): ("original", "match_rms_adamw", "spectral_unclamped"),
 }
 
 # -- optimizers, schedulers, losses, initialisers ----------------------------------------------------------------------

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from engine.data.augment import AUGMENTATIONS, Augmentation, augmented_shape, build_augmentations
+from engine.data.augment import AUGMENTATIONS, Augmentation, build_augmentations
 from engine.data.info import Batch, DataInfo, Loaded, Part, Place, Source
-from engine.data.prepare import Prepared, free_memory, prepare
+from engine.data.prepare import Prepared, check_data, free_memory, prepare
 from engine.data.resident import Resident
 from engine.data.sources import SOURCES, build_source
 from engine.data.split import VALIDATIONS, Validation, build_validation
@@ -23,10 +23,10 @@ __all__ = [
     "Resident",
     "Source",
     "Validation",
-    "augmented_shape",
     "build_augmentations",
     "build_source",
     "build_validation",
+    "check_data",
     "free_memory",
     "prepare",
 ]

@@ -198,15 +198,5 @@ def build_augmentations(calls: Sequence[Call], info: DataInfo) -> tuple[Augmenta
     return tuple(built)
 
 
-def augmented_shape(input_shape: tuple[int, ...], calls: Sequence[Call]) -> tuple[int, ...]:
-    """The shape of one sample after the augmentations, without the batch dimension. Raises RequestError."""
-    from engine.catalogue import bind, find
-
-    for call in calls:
-        entry = find("augmentations", call.name)
-        input_shape = entry.target(**bind(entry, call)).output_shape(input_shape)
-    return input_shape
-
-
 def _text(size: tuple[int, ...]) -> str:
     return str(size[0]) if size[0] == size[1] else f"({size[0]}, {size[1]})"

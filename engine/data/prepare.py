@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from engine.data.info import DataInfo, Loaded, Part, Place
 from engine.data.normalise import Normalise, fixed, statistics
 from engine.data.resident import Resident
 from engine.data.sources import build_source
-from engine.data.split import build_validation, split
+from engine.data.split import Validation, build_validation, split
 from engine.errors import RequestError
 
 if TYPE_CHECKING:
@@ -60,11 +61,10 @@ def prepare(
     """
     device = torch.device(device)
     source = build_source(data.source)
-    validation = build_validation(data.validation)
-    augmentations = build_augmentations(data.augment, source.info(place))
+    info = source.info(place)
+    validation = _validation(data, info)
+    augmentations = build_augmentations(data.augment, info)
     loaded = source.load(place)
-    if validation.kind == "test" and loaded.test is None:
-        raise RequestError(f'{data.source} has no official test split; use validation = "holdout(0.2)"')
 
     train_index = val_index = None
     if validation.kind == "holdout":
@@ -94,19 +94,47 @@ def prepare(
     )
 
 
-def _mean_and_std(data: Data, loaded: Loaded, index: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-    """(C,) each, from the training samples alone; None where inputs are not normalised."""
-    whole = loaded.info.input_dtype == "int64"
-    if data.normalize == "none" or (data.normalize == "auto" and whole):
-        return None, None
-    if whole:
+def check_data(data: Data, info: DataInfo) -> tuple[str, RequestError] | None:
+    """The field of [data] that does not suit this data, with the reason; None where all do. Needs no samples."""
+    checks: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("validation", lambda: _validation(data, info)),
+        ("augment", lambda: build_augmentations(data.augment, info)),
+        ("normalize", lambda: _fixed_mean_and_std(data, info)),
+    )
+    for field, check in checks:
+        try:
+            check()
+        except RequestError as error:
+            return field, error
+    return None
+
+
+def _validation(data: Data, info: DataInfo) -> Validation:
+    validation = build_validation(data.validation)
+    if validation.kind == "test" and info.test is None:
+        raise RequestError(f'{data.source} has no official test split; use validation = "holdout(0.2)"')
+    return validation
+
+
+def _fixed_mean_and_std(data: Data, info: DataInfo) -> tuple[Tensor, Tensor] | None:
+    """(C,) each as the experiment gives them; None where they are measured, or inputs are not normalised."""
+    if isinstance(data.normalize, str):
+        return None
+    if info.input_dtype == "int64":
         raise RequestError(
             f'{data.source} has whole numbers as inputs, which are not normalised; use normalize = "none"'
         )
-    if data.normalize == "auto":
-        return statistics(loaded.train.inputs, index, loaded.train.scale)
-    mean, std = data.normalize
-    return fixed((mean, std), loaded.info.input_shape[0])
+    return fixed(data.normalize, info.input_shape[0])
+
+
+def _mean_and_std(data: Data, loaded: Loaded, index: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """(C,) each, from the training samples alone; None where inputs are not normalised."""
+    given = _fixed_mean_and_std(data, loaded.info)
+    if given is not None:
+        return given
+    if data.normalize == "none" or loaded.info.input_dtype == "int64":
+        return None, None
+    return statistics(loaded.train.inputs, index, loaded.train.scale)
 
 
 def free_memory(device: torch.device) -> int:

@@ -52,12 +52,14 @@ class Objective:
 @dataclass(frozen=True)
 class Objection:
     """Something about an experiment that will fail (`fatal`) or that people do not mean. `fix` says what to do; `end`
-    is the layer to end with, where that is it."""
+    is the layer to end with, where that is it. `field` is where it stands ("task", "loss"); empty: in the last layer.
+    """
 
     message: str
     fatal: bool
     fix: str = ""
     end: str = ""
+    field: str = ""
 
 
 class Task(ABC):

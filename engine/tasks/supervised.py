@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 
+import torch
 from torch import nn
 
 from engine.calls import Call
@@ -43,17 +44,30 @@ class Supervised(Task):
         self, layers: tuple[Call, ...], output_shape: tuple[int, ...], info: DataInfo, loss: Call
     ) -> list[Objection]:
         if info.kind not in self.kinds:
-            other = "Regression()" if info.kind == "values" else "Classification()"
-            return [
-                Objection(
-                    f"{type(self).__name__}() cannot learn from targets that are {info.kind}", True, f"task = {other}"
-                )
-            ]
+            fix = "task = Classification()"
+            if info.kind == "values":
+                fix = "task = Regression(); where the numbers are labels, say kind='classes' in the source"
+            message = f"{type(self).__name__}() cannot learn from targets that are {info.kind}"
+            return [Objection(message, True, fix, field="task")]
         try:
             rule = rule_of(loss, type(self).__name__)
         except RequestError as error:
-            return [Objection(str(error), True)]
-        return _misuse(layers, loss) + self._output_objections(output_shape, info, loss, rule.output)
+            return [Objection(str(error), True, field="loss")]
+        found = _misuse(layers, loss) + self._output_objections(output_shape, info, loss, rule.output)
+        return found if any(one.fatal for one in found) else found + self._loss_objections(output_shape, info, loss)
+
+    def _loss_objections(self, shape: tuple[int, ...], info: DataInfo, loss: Call) -> list[Objection]:
+        """What the loss itself says, of its arguments too, to two samples of such outputs (K,)."""
+        targets = torch.zeros(2, dtype=torch.int64) if info.kind == "classes" else torch.zeros(2, info.outputs)
+        try:
+            Criterion(loss, type(self).__name__, info, shape[0], torch.device("cpu"))(
+                torch.full((2, *shape), 0.5), targets
+            )
+        except RequestError as error:
+            return [Objection(str(error), True, field="loss")]
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            return [Objection(f"`{loss}`: {error}", True, field="loss")]
+        return []
 
     @abstractmethod
     def _output_objections(self, shape: tuple[int, ...], info: DataInfo, loss: Call, wanted: str) -> list[Objection]:

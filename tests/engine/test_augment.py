@@ -18,7 +18,6 @@ from engine.data.augment import (
     RandomCrop,
     RandomHorizontalFlip,
     RandomRotation,
-    augmented_shape,
     build_augmentations,
 )
 from engine.data.info import Place
@@ -117,11 +116,6 @@ def info(source):
 
 def calls(*texts):
     return tuple(parse_call(text) for text in texts)
-
-
-def test_shape_after_augmentation():
-    assert augmented_shape((3, 32, 32), calls("RandomCrop(24)", "RandomHorizontalFlip")) == (3, 24, 24)
-    assert augmented_shape((1, 28, 28), calls("RandomCrop((28, 30), padding=1)")) == (1, 28, 30)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 
 import pytest
@@ -123,6 +124,29 @@ def test_losses_optimizers_schedulers_and_initialisers_are_all_there() -> None:
     for kind in catalogue.KINDS:
         assert entries(kind), kind
         assert all(entry.line for entry in entries(kind, refused=True).values()), kind
+
+
+@pytest.mark.parametrize("kind", catalogue.KINDS)
+def test_signatures_hold_names_and_never_addresses(kind: str) -> None:
+    for entry in entries(kind, refused=True).values():
+        assert " at 0x" not in entry.signature
+        assert "<" not in entry.signature
+    if kind == "layers":
+        assert "activation=relu" in entries(kind, refused=True)["Transformer"].signature
+
+
+def test_choices_are_all_that_torch_takes() -> None:
+    parameter = find("optimizers", "Muon").parameter("adjust_lr_fn")
+    named = set(re.findall('"(\\w+)"', parameter.doc))
+    assert "original" in named
+    assert named <= set(parameter.choices)
+
+
+def test_what_is_said_of_an_argument_is_whole() -> None:
+    conv = find("layers", "Conv2d")
+    assert conv.parameter("padding").doc == "Padding added to all four sides of the input. Default: 0"
+    assert conv.parameter("groups").doc.endswith("to output channels. Default: 1")
+    assert "\n" not in "".join(parameter.doc for parameter in conv.parameters)
 
 
 @pytest.mark.parametrize("kind", ["optimizers", "schedulers", "losses", "initialisers"])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from engine import catalogue
+from engine.build import build_network
 from engine.check import Report, check
 from engine.data.info import Place
 from engine.errors import RequestError
 from engine.shapes import apply_fix
-from engine.spec import Experiment
+from engine.spec import Experiment, parse_experiment
 from tests.engine.training import experiment
 
 
@@ -117,6 +120,58 @@ def test_what_would_fail_while_training_is_found_before(settings, words):
     assert not found.ok
     with pytest.raises(AssertionError, match=words):
         raise AssertionError(found.error.message)
+
+
+@pytest.mark.parametrize(
+    ("settings", "path", "words"),
+    [
+        (("loss=CrossEntropyLoss(weight=[1, 2])",), "loss", "weight holds 2 numbers, but the network has 10 outputs"),
+        (("loss=CrossEntropyLoss(label_smoothing=3.0)",), "loss", "between 0.0 and 1.0"),
+        (("task=Regression()", "loss=MSELoss()"), "task", "targets that are classes"),
+        (("data.validation=holdout(2.0)",), "data.validation", "between 0 and 1"),
+        (("data.validation=test",), "data.validation", "no official test split"),
+        (("data.augment=[RandomCrop(20)]",), "data.augment", "does not fit into images of 8x8"),
+        (("data.augment=[RandomCrop(6)]",), "data.augment", "keep the size"),
+        (("data.normalize=[[0.5, 0.1], 0.5]",), "data.normalize", "a sample has 1 channel"),
+        (("network.init=dirac_()",), "1", "`dirac_()` cannot fill the weights (300 × 64)"),
+        (("network.layers.3=Linear(5, init=dirac_())",), "3", "`dirac_()` cannot fill"),
+    ],
+)
+def test_every_field_that_does_not_suit_is_named_before_the_run(settings, path, words):
+    found = report(*settings)
+    assert found.error.path == path
+    assert words in found.error.message
+    assert found.refusal.field.removeprefix("layer ") == path
+    if "init" not in settings[0]:
+        assert found.refusal.file.startswith(f"--set {path}=")
+
+
+@pytest.mark.parametrize("name", sorted(catalogue.entries("initialisers")))
+def test_an_initialiser_is_refused_in_the_check_where_it_fails_for_real(name):
+    init = name + {"constant_": "(0.3)", "sparse_": "(0.1)"}.get(name, "()")
+    for preset in ("mlp", "cnn"):
+        found = report(f"network.init={init}", preset=preset)
+        with pytest.raises(RequestError) if found.error else nullcontext() as caught:
+            build_network(found.propagations["model"], found.experiment.network.init)
+        assert found.error is None or found.error.message == str(caught.value)
+
+
+def test_a_refusal_says_file_line_layer_and_fix():
+    text = experiment("activation").to_toml().replace('"Linear(100)"', '"Residual(Linear(3))"')
+    line = 1 + text[: text.index("Residual")].count("\n")
+    found = check(parse_experiment(text, "mine.toml"), Place(Path("nowhere")))
+    assert str(found.refusal).startswith(f"mine.toml:{line}: layer 3: Residual(Linear(3)) after ReLU(): ")
+    assert str(found.refusal).endswith("; add shortcut=Linear(3)")
+    assert (found.to_json()["error"]["file"], found.to_json()["error"]["line"]) == ("mine.toml", line)
+
+
+def test_numbers_that_may_be_labels_are_told_how_to_become_classes(tmp_path):
+    # 1, 2, 3: `auto` takes them for values.
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i},{1 + i % 3}\n" for i in range(30)))
+    source = f"data.source=CSV({str(tmp_path / 't.csv')!r}, target='y')"
+    assert "kind='classes'" in report(source).error.message
+    with pytest.raises(RequestError, match=r"t.csv: column y: the smallest label is 1 \(line 2\)"):
+        report(source.replace("'y')", "'y', kind='classes')"))
 
 
 def test_a_wrong_name_is_refused_with_the_nearest():

@@ -74,6 +74,13 @@ def test_check_names_the_layer_that_fails_and_leaves_with_2(layerlab: CommandLin
     assert "Conv2d(4, 3)" in told.err
 
 
+def test_check_says_in_which_line_the_failing_layer_stands(layerlab: CommandLine) -> None:
+    path = layerlab.write("bad", layers='"Linear(8)",\n"Conv2d(4, 3)", "Linear(classes)"')
+    assert f"error: {path}:10: layer 1: Conv2d(4, 3) after Linear(8): " in layerlab("check", path).err
+    error = layerlab("check", path, "--json").json["error"]
+    assert (error["file"], error["line"]) == (path, 10)
+
+
 def test_a_misspelt_layer_is_told_with_file_line_and_the_nearest(layerlab: CommandLine) -> None:
     path = layerlab.write("typo", layers='"Linear(8)", "BatchNorm1()"')
     told = layerlab("check", path, "--json")
@@ -129,6 +136,13 @@ def test_the_catalogue_names_every_kind_and_every_layer_of_torch(layerlab: Comma
     told = layerlab("catalogue", "layers", "--all")
     assert all(f" {name} " in told.out for name in listed)
     assert "not usable: " in told.out
+
+
+def test_a_container_takes_any_number_of_layers(layerlab: CommandLine) -> None:
+    told = layerlab("catalogue", "layers", "Residual")
+    assert "any number" in told.out
+    assert "required" not in told.out
+    assert layerlab("catalogue", "Residual", "--json").json["parameters"][0]["variadic"] is True
 
 
 def test_one_name_is_found_without_its_kind(layerlab: CommandLine) -> None:

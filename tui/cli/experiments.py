@@ -14,7 +14,6 @@ from tui.cli.options import AllowOption, DataOption, DownloadOption, JsonOption,
 
 if TYPE_CHECKING:
     from engine.check import Report
-    from engine.shapes import Problem
     from engine.spec import Experiment
 
 PANEL = "Begin"
@@ -152,14 +151,5 @@ def show_report(report: Report) -> None:
         write(f"{'memory' if index == 0 else '':10}  {size(value):>10}  {name}")
     for warning in report.warnings:
         say(f"warning: {warning}", style="yellow")
-    if report.error is not None:
-        say(problem_text(report.error), style="red")
-
-
-def problem_text(problem: Problem) -> str:
-    """The layer or field that fails, what is wrong with it and what would help, as words."""
-    where = f"layer {problem.path}" if problem.path.replace(".", "").isdigit() else problem.path
-    text = f"error: {where}: {problem.message}" if where else f"error: {problem.message}"
-    if problem.fix is not None and problem.fix.text not in problem.message:
-        text += f"; {problem.fix.text}"
-    return text
+    if report.refusal is not None:
+        say(f"error: {report.refusal}", style="red")

@@ -10,7 +10,7 @@ from engine.errors import RequestError, did_you_mean
 from tui.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from engine.catalogue import Entry
+    from engine.catalogue import Entry, Parameter
 
 KINDS = (
     "layers",
@@ -112,7 +112,7 @@ def arguments(entry: Entry) -> str:
 
 
 def entry_record(entry: Entry) -> dict[str, Any]:
-    """An entry as scripts get it; a parameter without "default" has to be given."""
+    """An entry as scripts get it; a parameter without "default" has to be given, where it is not "variadic"."""
     from engine.catalogue import REQUIRED
 
     return {
@@ -121,8 +121,14 @@ def entry_record(entry: Entry) -> dict[str, Any]:
         "signature": entry.signature,
         "line": entry.line,
         "parameters": [
-            {"name": parameter.name, "type": parameter.type, "choices": list(parameter.choices), "doc": parameter.doc}
-            | ({} if parameter.default is REQUIRED else {"default": _json_default(parameter.default)})
+            {
+                "name": parameter.name,
+                "type": parameter.type,
+                "choices": list(parameter.choices),
+                "variadic": parameter.variadic,
+                "doc": parameter.doc,
+            }
+            | ({} if parameter.default is REQUIRED else {"default": _json_default(parameter)})
             for parameter in entry.parameters
         ],
         "inferred": list(entry.inferred),
@@ -131,14 +137,14 @@ def entry_record(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _json_default(value: object) -> object:
+def _json_default(parameter: Parameter) -> object:
+    value = parameter.default
     plain = value is None or isinstance(value, (bool, int, float, str, tuple, list))
-    return value if plain else str(value)
+    return value if plain else parameter.default_text
 
 
 def _show(entry: Entry) -> None:
     """One entry in full."""
-    from engine.catalogue import REQUIRED
     from tui.output import add_row, console, table, write
 
     write(entry.signature, style="bold")
@@ -154,8 +160,10 @@ def _show(entry: Entry) -> None:
         for parameter in entry.parameters:
             if parameter.name in entry.inferred:
                 default = "inferred"
+            elif parameter.variadic:
+                default = "any number"
             else:
-                default = "required" if parameter.default is REQUIRED else repr(parameter.default)
+                default = "required" if parameter.required else parameter.default_text
             about = parameter.doc
             if parameter.choices:
                 about = " or ".join(map(repr, parameter.choices)) + (f": {about}" if about else "")
