@@ -90,6 +90,10 @@ class Source(ABC):
     def info(self, place: Place) -> DataInfo:
         """What the source holds; cheap where it can be. Raises RequestError where the data is missing or wrong."""
 
+    def require(self, place: Place) -> None:
+        """Raise RequestError where the data is not there and may not be fetched; cheap, for before a run."""
+        self.info(place)
+
     @abstractmethod
     def load(self, place: Place) -> Loaded:
         """The data itself. Raises RequestError where it is missing or wrong, RunError where a download failed."""

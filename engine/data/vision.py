@@ -61,6 +61,15 @@ class _Vision(Source):
             f"`layerlab train ... --download`, name another data folder with --data, or put the files there"
         )
 
+    def require(self, place: Place) -> None:
+        """Raise RequestError, with the folder, where files are missing and were not to be downloaded."""
+        if not place.download:
+            self._look(place)
+
+    @abstractmethod
+    def _look(self, place: Place) -> None:
+        """Raise RequestError where neither the files nor what they are packed in are there."""
+
     @abstractmethod
     def _provide(self, place: Place) -> None:
         """See that every file is there."""
@@ -79,16 +88,24 @@ class _Idx(_Vision):
     def _raw(self, place: Place) -> Path:
         return place.folder / type(self).__name__ / "raw"
 
-    def _provide(self, place: Place) -> None:
-        folder, known = self._raw(place), self._torchvision()
-        archives = {name.removesuffix(".gz"): (name, md5) for name, md5 in known.resources}
+    def _archives(self) -> dict[str, tuple[str, str]]:
+        """For each file the archive that it comes in, with its checksum."""
+        return {name.removesuffix(".gz"): (name, md5) for name, md5 in self._torchvision().resources}
+
+    def _look(self, place: Place) -> None:
+        folder, archives = self._raw(place), self._archives()
         missing = [name for name in archives if not (folder / name).is_file()]
-        for name in missing:
-            archive, md5 = archives[name]
+        if any(not (folder / archives[name][0]).is_file() for name in missing):
+            raise self._missing(folder, missing)
+
+    def _provide(self, place: Place) -> None:
+        self.require(place)
+        folder, known = self._raw(place), self._torchvision()
+        for name, (archive, md5) in self._archives().items():
             packed = folder / archive
+            if (folder / name).is_file():
+                continue
             if not packed.is_file() or (place.download and not has_md5(packed, md5)):
-                if not place.download:
-                    raise self._missing(folder, missing)
                 fetch([f"{mirror}{archive}" for mirror in known.mirrors], packed, md5, place)
             elif not has_md5(packed, md5):
                 raise RequestError(f"{packed} is damaged, its MD5 is not {md5}; fetch it again with --download")
@@ -132,27 +149,40 @@ class _Cifar(_Vision):
     shape = (3, 32, 32)
     counts = (50_000, 10_000)
 
-    def _provide(self, place: Place) -> None:
+    def _files(self) -> list[tuple[str, str]]:
+        """Every file with its checksum."""
         known = self._torchvision()
-        folder = place.folder / known.base_folder
-        files = [*known.train_list, *known.test_list, (known.meta["filename"], known.meta["md5"])]
+        return [
+            *map(tuple, known.train_list),
+            *map(tuple, known.test_list),
+            (known.meta["filename"], known.meta["md5"]),
+        ]
 
-        def missing() -> list[str]:
-            return [name for name, _ in files if not (folder / name).is_file()]
+    def _absent(self, place: Place) -> list[str]:
+        folder = place.folder / self._torchvision().base_folder
+        return [name for name, _ in self._files() if not (folder / name).is_file()]
 
-        if absent := missing():
+    def _look(self, place: Place) -> None:
+        known = self._torchvision()
+        absent = self._absent(place)
+        if absent and not (place.folder / known.filename).is_file():
+            raise self._missing(place.folder / known.base_folder, absent)
+
+    def _provide(self, place: Place) -> None:
+        self.require(place)
+        known = self._torchvision()
+        if self._absent(place):
             packed = place.folder / known.filename
             if not packed.is_file() or (place.download and not has_md5(packed, known.tgz_md5)):
-                if not place.download:
-                    raise self._missing(folder, absent)
                 fetch([known.url], packed, known.tgz_md5, place)
             elif not has_md5(packed, known.tgz_md5):
                 raise RequestError(f"{packed} is damaged, its MD5 is not {known.tgz_md5}; fetch it with --download")
             unpack_tar(packed, place.folder, place)
-            if absent := missing():
+            if absent := self._absent(place):
                 raise RunError(f"{packed} does not hold {', '.join(absent)}")
         # These files are pickles: torchvision opens them only where their checksums are right, and so do we.
-        for name, md5 in files:
+        folder = place.folder / known.base_folder
+        for name, md5 in self._files():
             if not has_md5(folder / name, md5):
                 raise RequestError(
                     f"{folder / name} is damaged, its MD5 is not {md5}; remove it and fetch it again with --download"

@@ -72,6 +72,15 @@ def test_all_files_are_checked_before_the_first_is_trained(layerlab: CommandLine
     assert not (layerlab.folder / "runs").exists()
 
 
+@pytest.mark.parametrize("source", ["KMNIST()", "CIFAR10()"])
+def test_data_that_is_not_there_is_told_before_a_run_is_made(layerlab: CommandLine, source: str) -> None:
+    told = layerlab("train", "mlp", "--set", f"data.source={source}", "--data", "sets", "--json")
+    assert told.status == 2
+    assert "--download" in told.json["error"]["message"]
+    assert f"is not in sets{os.sep}" in told.json["error"]["message"]
+    assert not (layerlab.folder / "runs").exists()
+
+
 def test_a_loss_that_is_nan_fails_with_a_reason_and_status_1(layerlab: CommandLine) -> None:
     told = layerlab("train", layerlab.write("wild", lr=1e38, epochs=3), "--json")
     assert told.status == 1

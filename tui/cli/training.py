@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.errors import LayerlabError, RunError, SpecError
+from engine.errors import LayerlabError, RunError
 from tui.cli.experiments import check_experiment
 from tui.cli.options import (
     AllowOption,
@@ -25,7 +25,6 @@ from tui.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from engine.check import Report
     from engine.spec import Experiment
     from engine.store.reader import RunView
 
@@ -74,7 +73,7 @@ def train(
     # All are checked before the first is trained: a slip in the last file should not show up in an hour.
     experiments = [load(file, settings) for file in files]
     for experiment in experiments:
-        refuse_what_fails(experiment, check_experiment(experiment, data, download, allow))
+        refuse_what_fails(experiment, data, download, allow)
     views: list[RunView] = []
     status = 0
     for experiment in experiments:
@@ -124,21 +123,15 @@ def resume(
         raise typer.Exit(status)
 
 
-def refuse_what_fails(experiment: Experiment, report: Report) -> None:
-    """SpecError with the failing layer, the line where it stands and what would help, where a check found an error."""
-    problem = report.error
-    if problem is None:
-        return
-    layer = problem.path.replace(".", "").isdigit()
-    origin = experiment.where(f"network.layers.{problem.path}" if layer else problem.path)
-    hint = problem.fix.text if problem.fix is not None and problem.fix.text not in problem.message else ""
-    raise SpecError(
-        problem.message,
-        field=f"layer {problem.path}" if layer else problem.path,
-        file=origin.file if origin is not None else "",
-        line=origin.line if origin is not None else None,
-        hint=hint,
-    )
+def refuse_what_fails(experiment: Experiment, data: Path | None, download: bool, allow: list[str] | None) -> None:
+    """Raise what a check finds, and RequestError where the data is neither there nor to be fetched."""
+    from engine.data.info import Place
+    from engine.data.sources import build_source
+
+    refusal = check_experiment(experiment, data, download, allow).refusal
+    if refusal is not None:
+        raise refusal
+    build_source(experiment.data.source).require(Place(data_folder(data), download))
 
 
 def train_one(
