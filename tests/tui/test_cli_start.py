@@ -62,6 +62,38 @@ def test_without_a_terminal_it_says_how_to_go_on() -> None:
     assert "Traceback" not in told.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), (None, None)),
+        (("--runs", "store", "--data", "sets"), ("store", "sets")),
+        (("open", "mine.toml", "--runs", "store", "--data", "sets"), ("store", "sets")),
+        (("--runs", "store", "open", "mine.toml"), ("store", None)),
+    ],
+)
+def test_the_application_opens_with_the_store_and_the_data_that_were_named(
+    arguments: tuple[str, ...], expected: tuple[str | None, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tui.app
+
+    opened: list[tuple[Any, ...]] = []
+
+    def run(path: Path | None, *, store: Path, data_folder: Path, download: bool) -> int:
+        opened.append((path, store, data_folder))
+        return 0
+
+    monkeypatch.setattr(tui.app, "run", run)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("LAYERLAB_RUNS", "other")
+    monkeypatch.setenv("LAYERLAB_DATA", "others")
+    assert root.run(list(arguments)) == 0
+    store, data = expected
+    file = Path("mine.toml") if "open" in arguments else None
+    assert opened == [(file, Path(store or "other"), Path(data or "others"))]
+    assert os.environ["LAYERLAB_RUNS"] == "other"
+
+
 def test_a_wrong_option_is_one_json_document_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert root.run(["runs", "--nonsense", "--json"]) == 2
     told = capsys.readouterr()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
 from engine.errors import LayerlabError
 from tui.cli import application, demonstration, experiments, live, machine, names, results, training
+from tui.cli.options import DataOption, RunsOption
 
 SUCCESS, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
@@ -31,15 +34,35 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit(SUCCESS)
 
 
+@contextlib.contextmanager
+def _environment(variable: str, value: str) -> Iterator[None]:
+    """The variable set for as long as a command takes."""
+    before = os.environ.get(variable)
+    os.environ[variable] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
+
+
 @app.callback(invoke_without_command=True)
 def start(
     context: typer.Context,
+    runs: RunsOption = None,
+    data: DataOption = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and leave.")
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
-        application.open_application(None)
+        application.open_application(None, runs, data)
+    # `layerlab --runs DIR train ...` means what `layerlab train --runs DIR ...` means: commands look there too.
+    for variable, folder in (("LAYERLAB_RUNS", runs), ("LAYERLAB_DATA", data)):
+        if folder is not None:
+            context.with_resource(_environment(variable, str(folder)))
 
 
 # The order here is the order of `layerlab --help`.
