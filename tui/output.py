@@ -51,7 +51,8 @@ def write(text: object = "", style: str = "") -> None:
 
 
 def table(*columns: str, numbers: Iterable[str] = (), title: str = "", keep: Iterable[str] = ()) -> Table:
-    """An empty rich table; the columns in `numbers` are flush right, those in `keep` are never folded."""
+    """An empty rich table; the columns in `numbers` are flush right. Where the terminal is narrow, columns are
+    folded, the widest first; numbers and the columns in `keep` never are."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -62,7 +63,7 @@ def table(*columns: str, numbers: Iterable[str] = (), title: str = "", keep: Ite
         drawn.add_column(
             Text(safe(name)),
             justify="right" if name in right else "left",
-            no_wrap=name in right or name in kept,
+            no_wrap=name in kept,
             overflow="fold",
         )
     return drawn
@@ -72,7 +73,19 @@ def add_row(drawn: Table, *cells: object, style: str = "") -> None:
     """A row of plain text: whatever the cells hold, none of it is markup."""
     from rich.text import Text
 
-    drawn.add_row(*(cell if isinstance(cell, Text) else Text(safe(cell)) for cell in cells), style=style or None)
+    texts = [cell if isinstance(cell, Text) else Text(safe(cell)) for cell in cells]
+    for column, text in zip(drawn.columns, texts, strict=False):
+        if column.justify == "right":  # a heading may be folded, a number not
+            column.min_width = max(column.min_width or 0, text.cell_len)
+    drawn.add_row(*texts, style=style or None)
+
+
+def fits(drawn: Table) -> bool:
+    """Whether a table has room on standard output, folded as far as it can be."""
+    from rich.measure import Measurement
+
+    out = console()
+    return Measurement.get(out, out.options.update(width=_UNBOUNDED), drawn).minimum <= out.width
 
 
 def print_json(document: object) -> None:

@@ -68,6 +68,22 @@ def test_runs_lists_filters_sorts_and_limits(trained: CommandLine) -> None:
     assert "did you mean `val/accuracy`?" in told.err
 
 
+def test_a_narrow_terminal_folds_headings_and_leaves_columns_out_but_cuts_no_number_and_no_id(
+    trained: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    path = next((trained.folder / "runs").glob("*first*"))
+    listed = trained("runs").out
+    assert path.name in listed
+    assert "training" not in listed
+    accuracy = f"{100 * trained('show', 'first', '--json').json['last']['metrics']['val/accuracy']:.2f} %"
+    assert accuracy in listed
+    shown = trained("show", "first").out
+    assert accuracy in shown
+    assert "f1" not in shown
+    assert max(map(len, listed.splitlines())) <= 80
+
+
 def test_an_empty_store_is_no_error(layerlab: CommandLine) -> None:
     told = layerlab("runs")
     assert told.status == 0

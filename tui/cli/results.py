@@ -12,6 +12,8 @@ from engine.errors import RequestError, did_you_mean
 from tui.cli.options import JsonOption, RunArgument, RunsOption, store_folder
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from engine.store.listing import Summary
     from engine.store.reader import RunView
 
@@ -49,8 +51,7 @@ def list_all(
 ) -> None:
     """List the runs of the store, the newest first."""
     from engine.store.listing import list_runs
-    from tui.compare import main_metric
-    from tui.output import MISSING, add_row, console, duration, metric, print_json, say, table
+    from tui.output import console, fits, print_json, say
     from tui.record import short_record
 
     store = store_folder(runs)
@@ -68,13 +69,24 @@ def list_all(
             else f"there are no runs in {store} yet; layerlab demo trains three"
         )
         return
-    numbers = ["epochs", "best epoch", "a training epoch"]
-    drawn = table("run", "status", "epochs", "best", *numbers[1:], "name", numbers=numbers, keep=["status"])
+    columns = ["run", "status", "epochs", "best", "best epoch", "a training epoch", "name"]
+    drawn = _listing(found, sort, columns)
+    console().print(drawn if fits(drawn) else _listing(found, sort, columns[:4]))
+    if left_out:
+        say(f"and {left_out} more")
+
+
+def _listing(found: Sequence[Summary], sort: str, columns: Sequence[str]) -> Table:
+    """One row a run, with the first of these columns. The id is what people copy, so it is never folded."""
+    from tui.compare import main_metric
+    from tui.output import MISSING, add_row, duration, metric, table
+
+    numbers = {"epochs", "best epoch", "a training epoch"}
+    drawn = table(*columns, numbers=numbers, keep=["run", "status", "best"])
     for run in found:
         metrics = (run.best or {}).get("metrics", {})
         name = sort if sort in metrics else main_metric(metrics)
-        add_row(
-            drawn,
+        cells = [
             run.run,
             run.status,
             f"{run.epoch}/{run.epochs}",
@@ -82,10 +94,9 @@ def list_all(
             run.best["epoch"] if run.best else MISSING,
             duration(run.seconds_per_epoch),
             run.name,
-        )
-    console().print(drawn)
-    if left_out:
-        say(f"and {left_out} more")
+        ]
+        add_row(drawn, *cells[: len(columns)])
+    return drawn
 
 
 def _matches(run: Summary, words: Sequence[str]) -> bool:
@@ -141,9 +152,9 @@ def read_run(path: Path) -> RunView:
 
 def show_run(view: RunView) -> None:
     """Everything about a run that a person wants to see, on standard output."""
-    from tui.compare import metric_names
+    from tui.compare import is_main, metric_names
     from tui.follow import best_text, message_text
-    from tui.output import add_row, console, count, duration, metric, say, shape, table, write
+    from tui.output import add_row, console, count, duration, fits, say, shape, table, write
     from tui.record import started
 
     write(f"{view.name}  {view.status}" + (f"  ({view.reason})" if view.reason else ""), style="bold")
@@ -180,19 +191,29 @@ def show_run(view: RunView) -> None:
         write(view.experiment.to_toml().rstrip("\n"))
     if view.history:
         names = metric_names([row.metrics for row in view.history])
-        drawn = table("epoch", *names, "train", "evaluate", "", numbers=["epoch", *names, "train", "evaluate"])
-        for row in view.history:
-            add_row(
-                drawn,
-                row.epoch,
-                *(metric(name, row.metrics.get(name)) for name in names),
-                duration(row.seconds.get("train")),
-                duration(row.seconds.get("evaluate")),
-                "best" if row.best else "",
-            )
+        drawn = _history(view, names)
+        if not fits(drawn):
+            drawn = _history(view, [name for name in names if is_main(name)])
         console().print(drawn)
     for message in view.messages[-20:]:
         write(message_text(message))
+
+
+def _history(view: RunView, names: Sequence[str]) -> Table:
+    """One row an epoch, with these metrics."""
+    from tui.output import add_row, duration, metric, table
+
+    drawn = table("epoch", *names, "train", "evaluate", "", numbers=["epoch", *names, "train", "evaluate"])
+    for row in view.history:
+        add_row(
+            drawn,
+            row.epoch,
+            *(metric(name, row.metrics.get(name)) for name in names),
+            duration(row.seconds.get("train")),
+            duration(row.seconds.get("evaluate")),
+            "best" if row.best else "",
+        )
+    return drawn
 
 
 def compare(
