@@ -93,6 +93,8 @@ def shown(value: object) -> str:
         text = str(value).lower()
     elif isinstance(value, Mapping):
         text = "a table"
+    elif isinstance(value, list | tuple) and not value:
+        text = "an empty list"
     elif isinstance(value, list | tuple) and len(value) > 10:
         text = f"a list of {len(value)} values"
     else:

@@ -108,7 +108,9 @@ def _input_names(source: CSV, path: Path, table: TextTable) -> tuple[str, ...]:
         if name not in table.names:
             known = ", ".join(table.names[:20]) + (", ..." if len(table.names) > 20 else "")
             hint = did_you_mean(name, table.names)
-            raise RequestError(f"{path} has no column {name!r}; {hint + ' ' if hint else ''}Its columns are: {known}")
+            raise RequestError(
+                f"{path} has no column {name!r}; {f'{hint} Its' if hint else 'its'} columns are: {known}"
+            )
     if source.columns is None:
         names = tuple(name for name in table.names if name != source.target)
         if not names:

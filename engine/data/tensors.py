@@ -99,7 +99,7 @@ def _choose(path: Path, keys: list[str], needed: tuple[str, ...], optional: tupl
         if key not in keys:
             hint = did_you_mean(key, keys)
             known = ", ".join(keys[:20]) or "nothing"
-            raise RequestError(f"{path} has no array {key!r}; {hint + ' ' if hint else ''}It holds: {known}")
+            raise RequestError(f"{path} has no array {key!r}; {f'{hint} It' if hint else 'it'} holds: {known}")
     return [*needed, *(key for key in optional if key in keys)]
 
 

@@ -204,6 +204,7 @@ def test_several_networks_keep_their_names_and_order() -> None:
         ('["RandomCrop(28, padding=2)"]', '"RandomCrop(28)"', 13, "data.augment", "a list of calls"),
         ('"RandomCrop(28, padding=2)"', '"RandomCrop(28)",\n 3', 14, "data.augment.1", "found 3"),
         ('"ReLU()"', '"ReLU("', 19, "network.layers.3", "'(' was never closed"),
+        ("layers = [", "layers = []\nother = [", 17, "network.layers", "found an empty list"),
         ('"Linear(classes)"', '"f.Linear()"', 20, "network.layers.4", "package.module:Name"),
         ("[network]", "[net]", 16, "net", "did you mean `network`?"),
         ("[network]", "[network.a]\nlayers = ['A']\n[network]", 19, "network.layers", "beside named networks"),
