@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -21,6 +20,7 @@ from engine import device as devices
 from engine import diagnosis, snapshot
 from engine.announcement import announcement
 from engine.build import build_network
+from engine.checkpoint_plan import CheckpointPlan
 from engine.control import Mailbox, Request
 from engine.data.prepare import Prepared
 from engine.data.resident import Resident
@@ -38,27 +38,15 @@ from engine.events import (
 from engine.metrics import improves
 from engine.optimize import WANTS_CLOSURE, Schedule, build_optimizers
 from engine.shapes import Propagation
+from engine.snapshot import Best
 from engine.spec import Experiment
 from engine.stepping import NonFiniteLoss, Stepper, set_training
 from engine.tasks import Outcome, Setting, Task
 
 PROGRESS_SECONDS = 0.25
-BEST_SECONDS = 10.0  # between two savings of the best weights; the end of the run always saves them
 EVALUATION_BYTES = 64 << 20  # of activations in a batch of evaluation
 EVALUATION_BATCH = 2000
 WAYS_TO_END = ("", "stop_epoch", "stop", "discard")  # the later one counts where several were asked for
-
-
-@dataclass
-class Best:
-    """The best epoch so far. `weights` is a copy of the networks by name, None until it is at hand."""
-
-    epoch: int
-    step: int
-    value: float
-    metrics: dict[str, float]
-    weights: dict[str, dict[str, Tensor]] | None
-    saved: bool
 
 
 class Session:
@@ -145,8 +133,7 @@ class Session:
         """
         yield announcement(self)
         yield StatusChanged("running", "", self.step)
-        self._next_checkpoint = time.monotonic() + self.experiment.checkpoint_minutes * 60
-        self._best_saved_at = time.monotonic()
+        self._plan = CheckpointPlan(self.experiment.checkpoint_minutes)
         try:
             if self.mailbox.pending:
                 yield from self._obey()
@@ -208,7 +195,7 @@ class Session:
                 if self._leaving:
                     return
                 shown, samples_shown = time.perf_counter(), self.meter.samples
-            elif time.monotonic() >= self._next_checkpoint:
+            elif self._plan.due:
                 self._train_seconds = before + time.perf_counter() - began - self._away
                 yield from self._checkpoint()
         self._check_losses(self.meter.read_losses())
@@ -236,8 +223,8 @@ class Session:
         self.meter = self.task.meter(training=True)
         is_best = self._remember(metrics)
         yield EpochEnded(self.epoch, self.step, metrics, seconds, is_best, samples)
-        if time.monotonic() - self._best_saved_at >= BEST_SECONDS:
-            yield from self._save_best()
+        if self._plan.due_after_epoch:
+            yield from self._checkpoint()
         if self.mailbox.pending:
             yield from self._obey()
 
@@ -299,7 +286,7 @@ class Session:
             self.reason = "stopped after the epoch" if self._ending == "stop_epoch" else "stopped"
             return
         self._over = True
-        if self.best is not None and self.best.weights is not None:
+        if self.best is not None:
             for name, stepper in self.steppers.items():
                 self.networks[name].load_state_dict(self.best.weights[name])
                 stepper.evaluated.load_state_dict(self.best.weights[name])
@@ -392,13 +379,13 @@ class Session:
         yield from self._save_best()
         # A resume from weights that a loss without value has broken could only fail again.
         self._check_losses(self.meter.read_losses())
-        yield self.checkpoint()
-        self._next_checkpoint = time.monotonic() + self.experiment.checkpoint_minutes * 60
+        with self._plan.copying():
+            checkpoint = self.checkpoint()
+        yield checkpoint
 
     def _save_best(self) -> Iterator[Event]:
-        if self.best is not None and self.best.weights is not None and not self.best.saved:
+        if self.best is not None and not self.best.saved:
             self.best.saved = True
-            self._best_saved_at = time.monotonic()
             state = {"epoch": self.best.epoch, "step": self.best.step, "metrics": self.best.metrics}
             yield Checkpoint(self.best.step, self.best.epoch, 0, "best", self.best.weights, None, state)
 

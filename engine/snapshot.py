@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +16,18 @@ if TYPE_CHECKING:
     from engine.session import Session
 
 VERSION = 1
+
+
+@dataclass
+class Best:
+    """The best epoch so far. `weights` is a copy of the networks by name, `saved` says that it was handed over."""
+
+    epoch: int
+    step: int
+    value: float
+    metrics: dict[str, float]
+    weights: dict[str, dict[str, Tensor]]
+    saved: bool
 
 
 def copy(value: Any) -> Any:
@@ -85,8 +98,6 @@ def restore(
     best_weights: Mapping[str, Mapping[str, Tensor]] | None,
 ) -> None:
     """Put a session, freshly made of the same experiment, where the checkpoint was taken."""
-    from engine.session import Best
-
     for name, network in session.networks.items():
         network.load_state_dict(dict(networks[name]))
     for name, stepper in session.steppers.items():

@@ -21,6 +21,7 @@ from engine.session import Session
 from engine.spec import load_experiment
 from engine.store.writer import RunWriter
 
+CPU_ALLOCATOR = "DefaultCPUAllocator"  # torch's error of the CPU is a plain RuntimeError that names it
 TELL_EVERY = 2.0  # seconds between two messages on how far reading or downloading data has come
 
 
@@ -35,11 +36,12 @@ def execute(arguments: Arguments, mailbox: Mailbox, writer: RunWriter) -> str:
         status, reason = session.status, session.reason
     except LayerlabError as error:
         reason = str(error)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        reason = f"out of memory: {_one_line(error)}; a smaller batch_size or network fits in less"
     except BaseException as error:  # a person's own module may call sys.exit
-        reason = f"{type(error).__name__}: {_one_line(error)}"
-        writer.put(Message("error", traceback.format_exc()))
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or CPU_ALLOCATOR in _one_line(error):
+            reason = f"out of memory: {_one_line(error)}; a smaller batch_size or network fits in less"
+        else:
+            reason = f"{type(error).__name__}: {_one_line(error)}"
+            writer.put(Message("error", traceback.format_exc()))
     finally:
         writer.close(status, reason)
     return status

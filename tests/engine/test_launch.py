@@ -15,7 +15,7 @@ import torch
 from engine import checkpoint, launch
 from engine.control import Request
 from engine.errors import RequestError
-from engine.events import Event
+from engine.events import Checkpoint, Event
 from engine.launch.local import execute
 from engine.spec import Experiment
 from engine.store.reader import RunReader, RunView
@@ -231,3 +231,36 @@ def test_a_process_does_not_import_what_lies_where_it_was_started(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     launch.start(path, launcher="process", data_folder=NOWHERE).join(60)
     assert view_of(path).status == "finished"
+
+
+def test_long_runs_leave_a_checkpoint_every_few_epochs(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.checkpoint_plan.SECONDS", 0.0)
+    monkeypatch.setattr("engine.checkpoint_plan.COPIES", 0)
+    path = launch.prepare_run(experiment("batchnorm", "epochs=4"), tmp_path, NOWHERE)
+    saved: list[tuple[int, str]] = []
+    mailbox = Interrupter(-1)
+    with RunWriter(path, mailbox) as writer:
+        put = writer.put
+
+        def noted(event: Event) -> None:
+            if isinstance(event, Checkpoint):
+                saved.append((event.step, event.kind))
+            put(event)
+
+        monkeypatch.setattr(writer, "put", noted)
+        execute(launch.Arguments(path, NOWHERE), mailbox, writer)
+    steps = [step for step, kind in saved if kind == "step"]
+    assert steps[:4] == [23, 46, 69, 92]
+    # A step refers to best weights that were handed over before it.
+    assert saved.index((23, "best")) < saved.index((23, "step"))
+
+
+def test_memory_that_is_not_there_is_told_in_words(tmp_path, monkeypatch):
+    def greedy(self: object) -> list[Event]:
+        torch.empty(1 << 60)
+        return []
+
+    monkeypatch.setattr("engine.session.Session.run", greedy)
+    view = view_of(trained(experiment("mlp"), tmp_path))
+    assert view.reason.startswith("out of memory")
+    assert "smaller batch_size" in view.reason
