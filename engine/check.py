@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import psutil
 import torch
 from torch import nn
 
@@ -19,6 +18,7 @@ from engine.data.prepare import check_data
 from engine.data.sources import build_source
 from engine.device import autocast_type, resolve
 from engine.errors import LayerlabError, RequestError, SpecError, did_you_mean
+from engine.forecast import forecast
 from engine.shapes import Fix, Problem, Propagation, Row, propagate
 from engine.spec import Experiment
 from engine.tasks import TASKS, Objection, Task
@@ -165,11 +165,21 @@ def check(experiment: Experiment, place: Place) -> Report:
                 path = objection.field or str(last)
                 call = getattr(experiment, objection.field) if objection.field else layers[last]
                 error = Problem(path, str(call), text, _ending(layers, objection))
-    error = error or _data_problem(experiment, info) or _recipe_problem(experiment, task, info, propagations)
-    warnings += _batch_of_one(experiment, info)
-    return Report(
-        experiment, info, task, propagations, forecast(experiment, info, propagations), error, tuple(warnings)
+    memory = forecast(experiment, propagations)
+    error = (
+        error
+        or _data_problem(experiment, info)
+        or _recipe_problem(experiment, task, info, propagations)
+        or _batch_of_one(experiment, propagations)
+        or _memory_problem(memory)
     )
+    warnings += _last_batch_of_one(experiment, info)
+    if error is None and memory["total"] > memory["available"]:
+        warnings.append(
+            f"training takes about {_gib(memory['total'])} and {_gib(memory['available'])} are free: "
+            "a smaller batch_size takes less"
+        )
+    return Report(experiment, info, task, propagations, memory, error, tuple(warnings))
 
 
 def _ending(layers: tuple[Call, ...], objection: Objection) -> Fix | None:
@@ -242,14 +252,40 @@ def _check_monitor(experiment: Experiment, task: Task, info: DataInfo, has_val: 
         raise RequestError(f'monitor = "{experiment.monitor}" is not measured here; {hint}')
 
 
-def _batch_of_one(experiment: Experiment, info: DataInfo) -> list[str]:
-    """BatchNorm cannot train on a single sample: say so before the run, and what is done about it."""
+def _memory_problem(memory: Mapping[str, int]) -> Problem | None:
+    """Weights, gradients and the optimizer's state must be held whatever the batch."""
+    held = memory["weights"] + memory["gradients"] + memory["optimizer"]
+    if held <= memory["available"]:
+        return None
+    text = (
+        f"weights, gradients and the optimizer's state take {_gib(held)}, and {_gib(memory['available'])} are free; "
+        "take smaller layers"
+    )
+    return Problem("network", "", text)
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:,.1f} GiB"
+
+
+def _batch_of_one(experiment: Experiment, propagations: Mapping[str, Propagation]) -> Problem | None:
+    """BatchNorm needs two values a channel; with batches of one sample a picture has them, a vector has not."""
+    if experiment.data.batch_size > 1:
+        return None
+    for found in propagations.values():
+        for row in found.rows:
+            if row.call.startswith("BatchNorm") and math.prod(row.output_shape[1:]) == 1:
+                text = f"{row.call} cannot train on batches of one sample, which have no variance; take batch_size = 2"
+                return Problem(row.path, row.call, text)
+    return None
+
+
+def _last_batch_of_one(experiment: Experiment, info: DataInfo) -> list[str]:
+    """A last batch of a single sample under BatchNorm: say so before the run, and what is done about it."""
     normed = any("BatchNorm" in str(layer) for network in experiment.networks.values() for layer in network.layers)
-    if not normed or info.train is None:
-        return []
     size = experiment.data.batch_size
-    if size == 1:
-        return ["a batch of one sample has no variance, so BatchNorm cannot train on it: take a larger batch_size"]
+    if not normed or info.train is None or size == 1:
+        return []
     train = training_samples(experiment, info)
     if train is not None and train % size == 1:
         return [
@@ -266,55 +302,3 @@ def training_samples(experiment: Experiment, info: DataInfo) -> int | None:
         return info.train
     fraction = validation.args[0] if validation.args else validation.get("fraction", 0.2)
     return info.train - math.ceil(info.train * float(fraction)) if isinstance(fraction, int | float) else None
-
-
-def forecast(experiment: Experiment, info: DataInfo, propagations: Mapping[str, Propagation]) -> dict[str, int]:
-    """Bytes that training will take: weights, gradients, optimizer state, activations of a batch, and what is free.
-
-    The optimizer's state is measured by taking a step with a small matrix. Activations are what the layers put out for
-    one batch, kept for the way back; workspaces of the kernels come on top.
-    """
-    # A container's row counts all that it holds.
-    top = [row for found in propagations.values() for row in found.rows if row.depth == 0]
-    weights = 4 * sum(row.parameters for row in top)
-    trainable = sum(row.trainable for row in top)
-    activations = sum(row.activation_bytes for row in top)
-    bytes_of = {
-        "weights": weights,
-        "gradients": 4 * trainable,
-        "optimizer": _optimizer_bytes(experiment.optimizer, trainable, experiment.device),
-        "activations": activations * experiment.data.batch_size,
-    }
-    return bytes_of | {"total": sum(bytes_of.values()), "available": available_bytes(experiment.device)}
-
-
-def _optimizer_bytes(call: Call, trainable: int, device: str) -> int:
-    """State of the optimizer for so many parameters, found by taking a step with one small matrix of them."""
-    try:
-        parameter = nn.Parameter(torch.zeros(32, 32, device=resolve(device)))
-        optimizers = optimize.build_optimizers(call, [parameter])
-        if call.name in optimize.WANTS_CLOSURE:
-            history = optimizers[0].defaults.get("history_size", 100)
-            return int(4 * trainable * (2 * history + 3))
-        optimize.rehearse(call, optimizers)
-    except LayerlabError:
-        return 0
-    held = sum(
-        value.numel() * value.element_size()
-        for optimizer in optimizers
-        for state in optimizer.state.values()
-        for value in state.values()
-        if isinstance(value, torch.Tensor) and value.ndim > 0
-    )
-    return round(held / parameter.numel() * trainable)
-
-
-def available_bytes(device: str) -> int:
-    """Free memory where the experiment would train: of the GPU where it is one, of the machine otherwise."""
-    try:
-        where = resolve(device)
-    except RequestError:
-        where = torch.device("cpu")
-    if where.type == "cuda":
-        return int(torch.cuda.mem_get_info(where)[0])
-    return int(psutil.virtual_memory().available)

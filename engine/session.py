@@ -380,7 +380,7 @@ class Session:
         # A resume from weights that a loss without value has broken could only fail again.
         self._check_losses(self.meter.read_losses())
         with self._plan.copying():
-            checkpoint = self.checkpoint()
+            checkpoint = snapshot.take(self)
         yield checkpoint
 
     def _save_best(self) -> Iterator[Event]:
@@ -388,10 +388,6 @@ class Session:
             self.best.saved = True
             state = {"epoch": self.best.epoch, "step": self.best.step, "metrics": self.best.metrics}
             yield Checkpoint(self.best.step, self.best.epoch, 0, "best", self.best.weights, None, state)
-
-    def checkpoint(self) -> Checkpoint:
-        """A copy of everything that a resume needs."""
-        return snapshot.take(self)
 
     def resume_from(
         self,

@@ -229,7 +229,6 @@ def test_a_last_batch_of_one_is_told_before_the_run():
     assert found.ok
     assert "joins the batch before it (5 samples)" in found.warnings[0]
     assert not report("data.batch_size=4").warnings
-    assert "larger batch_size" in report("data.batch_size=1", preset="batchnorm").warnings[0]
 
 
 def test_a_frozen_layer_has_parameters_and_trains_none():
@@ -259,3 +258,21 @@ def test_a_pasted_form_is_checked_and_stored_short():
     assert not wrong.ok
     assert "784" in wrong.error.message
     assert "64" in wrong.error.message
+
+
+def test_batches_of_one_are_refused_where_batchnorm_sees_a_single_value():
+    found = report("data.batch_size=1", preset="batchnorm")
+    assert not found.ok
+    assert found.error.path == "2"
+    assert "take batch_size = 2" in found.error.message
+    pictures = report("data.batch_size=1", 'network.layers=["BatchNorm2d()", "Flatten()", "Linear(classes)"]')
+    assert pictures.ok
+
+
+def test_a_network_that_no_memory_holds_is_refused_and_a_large_batch_is_told():
+    huge = report(ending_in("Linear(10000000)", "Linear(1000000)", "Linear(classes)"))
+    assert not huge.ok
+    assert "GiB are free; take smaller layers" in huge.error.message
+    batch = report("data.batch_size=1000000000")
+    assert batch.ok
+    assert "a smaller batch_size takes less" in batch.warnings[-1]
