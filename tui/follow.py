@@ -81,12 +81,12 @@ class Lines:
         pass
 
     def show(self, view: RunView) -> None:
-        for row in view.history[self._epochs :]:
-            say(f"{safe(view.name, 40)}  {epoch_line(row, view.epochs)}")
-        self._epochs = len(view.history)
         for message in messages_after(self._last, view):
             self.tell(message_text(message))
             self._last = message
+        for row in view.history[self._epochs :]:
+            say(f"{safe(view.name, 40)}  {epoch_line(row, view.epochs)}")
+        self._epochs = len(view.history)
 
     def tell(self, text: str) -> None:
         say(text)

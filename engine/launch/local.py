@@ -101,11 +101,11 @@ def _restore(session: Session, run_path: Path, writer: RunWriter) -> None:
 
 
 class _Teller:
-    """Turns progress of reading and downloading into messages, a few seconds apart."""
+    """Turns progress of reading and downloading into messages, a few seconds apart; what is quick is not told."""
 
     def __init__(self, writer: RunWriter) -> None:
         self._writer = writer
-        self._told = 0.0
+        self._told = time.monotonic()
 
     def __call__(self, text: str, done: int, total: int | None) -> None:
         now = time.monotonic()
