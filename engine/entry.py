@@ -310,6 +310,11 @@ def first_line(doc: str) -> str:
     return match.group(1) if match else text
 
 
+def plain_doc(doc: str) -> str:
+    """A docstring without the markup of roles and links, its lines as they were; formulas stay as they are."""
+    return "\n".join(_LINK.sub(r"\1", _ROLE.sub(_role, line)) for line in doc.splitlines())
+
+
 def _argument_docs(doc: str) -> dict[str, str]:
     """What a docstring says of each argument: its line, and those indented below it up to an empty one."""
     found: dict[str, list[str]] = {}

@@ -175,6 +175,24 @@ def test_hostile_names_are_trained_and_shown_safely(layerlab: CommandLine) -> No
     assert_safe(told.out + told.err)
 
 
+def test_a_finished_run_is_trained_further_only_where_epochs_are_added(layerlab: CommandLine) -> None:
+    layerlab("train", layerlab.write("one"))
+    told = layerlab("resume", "one")
+    assert told.status == 2
+    assert "finished (2 of 2 epochs)" in told.err
+    assert "--add-epochs 10" in told.err
+    further = layerlab("resume", "one", "--add-epochs", 3, "--json")
+    assert further.status == 0
+    assert further.json["epochs"] == 5
+    assert layerlab("resume", "one", "--add-epochs", -1).status == 2
+
+
+def test_a_file_in_place_of_a_command_is_answered_with_the_commands_that_take_it(layerlab: CommandLine) -> None:
+    told = layerlab("mine.toml")
+    assert told.status == 2
+    assert "`layerlab open mine.toml`" in told.err
+
+
 def test_resume_of_an_unknown_run_is_refused(layerlab: CommandLine) -> None:
     layerlab("train", layerlab.write("one"))
     told = layerlab("resume", "two")

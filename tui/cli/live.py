@@ -143,6 +143,7 @@ def _ask(name: str, request: Request, wait: float, runs: Path | None, as_json: b
     if as_json:
         print_json(record(reader.view) | {"request": request.name, "value": request.value, "acted": acted})
     if acted:
-        say(f"{path.name} acted on {request.name}; it is {reader.view.status}")
+        value = "" if request.value is None else f" {request.value:g}"
+        say(f"{path.name} acted on {request.name}{value}; it is {reader.view.status}")
     else:
         say(f"{path.name} was {reader.view.status} before it could act on {request.name}")

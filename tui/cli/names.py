@@ -145,6 +145,7 @@ def _json_default(parameter: Parameter) -> object:
 
 def _show(entry: Entry) -> None:
     """One entry in full."""
+    from engine.entry import plain_doc
     from tui.output import add_row, console, table, write
 
     write(entry.signature, style="bold")
@@ -165,9 +166,11 @@ def _show(entry: Entry) -> None:
             else:
                 default = "required" if parameter.required else parameter.default_text
             about = parameter.doc
-            if parameter.choices:
+            if parameter.choices and not all(
+                repr(choice) in about or repr(choice) in parameter.type for choice in parameter.choices
+            ):
                 about = " or ".join(map(repr, parameter.choices)) + (f": {about}" if about else "")
             add_row(drawn, parameter.name, parameter.type, default, about)
         console().print(drawn)
     if entry.doc:
-        write(entry.doc)
+        write(plain_doc(entry.doc))

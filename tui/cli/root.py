@@ -94,19 +94,22 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except typer.TyperException as error:
-        return _usage_error(error, "--json" in arguments)
+        return _usage_error(error, arguments)
     except LayerlabError as error:
         return _refuse(error, "--json" in arguments)
     except Exception as error:
         return _bug(error, "--json" in arguments)
 
 
-def _usage_error(error: typer.TyperException, as_json: bool) -> int:
+def _usage_error(error: typer.TyperException, arguments: list[str]) -> int:
     """A wrong option or command; typer's own words, made safe."""
     message = error.format_message()
+    file = next((argument for argument in arguments if argument.endswith(".toml")), None)
+    if file is not None and message.startswith("No such command"):
+        message += f" Did you mean `layerlab open {file}`, or `layerlab train {file}`?"
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "layerlab"
-    _tell({"message": message, "hint": f"see {path} --help"}, f"{message}\nTry `{path} --help`.", as_json)
+    _tell({"message": message, "hint": f"see {path} --help"}, f"{message}\nTry `{path} --help`.", "--json" in arguments)
     return WRONG
 
 

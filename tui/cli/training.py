@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.errors import LayerlabError, RunError
+from engine.errors import LayerlabError, RequestError, RunError
 from tui.cli.experiments import check_experiment
 from tui.cli.options import (
     AllowOption,
@@ -52,7 +52,8 @@ def register(app: typer.Typer) -> None:
     app.command(
         "resume",
         rich_help_panel=PANEL,
-        epilog="Example: [bold]layerlab resume cnn[/] goes on where the last checkpoint was written.",
+        epilog="Examples: [bold]layerlab resume cnn[/] goes on where the last checkpoint was written, "
+        "[bold]layerlab resume cnn --add-epochs 5[/] also after the end.",
     )(resume)
 
 
@@ -102,18 +103,30 @@ def resume(
     data: DataOption = None,
     download: DownloadOption = False,
     allow: AllowOption = None,
+    add_epochs: Annotated[int, typer.Option("--add-epochs", metavar="N", help="Train so many epochs more.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on with a run that was stopped or interrupted.
+    """Go on with a run that was stopped or interrupted, or train a finished one further.
 
     On the CPU it comes to the same bits as if it had never stopped.
     """
+    from engine.control import MAX_ADDED_EPOCHS
     from engine.store.folder import find_run
+    from engine.store.reader import RunReader
     from tui.output import print_json
     from tui.record import record
 
     path = find_run(store_folder(runs), name)
-    view, status = run_to_the_end(path, data, launcher, download, allow, resume=True)
+    if add_epochs and not 0 < add_epochs <= MAX_ADDED_EPOCHS:
+        raise RequestError(f"--add-epochs {add_epochs}: from 1 to {MAX_ADDED_EPOCHS:,} epochs can be added")
+    reader = RunReader(path)
+    reader.poll()
+    if reader.view.status == "finished" and not add_epochs:
+        raise RequestError(
+            f"{path.name} is finished ({reader.view.done} of {reader.view.epochs} epochs); "
+            f"layerlab resume {path.name} --add-epochs 10 trains it further"
+        )
+    view, status = run_to_the_end(path, data, launcher, download, allow, resume=True, add_epochs=add_epochs)
     if as_json:
         print_json(record(view))
     else:
@@ -156,6 +169,7 @@ def run_to_the_end(
     download: bool,
     allow: Sequence[str] | None,
     resume: bool = False,
+    add_epochs: int = 0,
 ) -> tuple[RunView, int]:
     """Train a run folder, showing its progress; ctrl+c and SIGTERM stop it with a checkpoint."""
     from engine.control import Request
@@ -175,6 +189,7 @@ def run_to_the_end(
             data_folder=data_folder(data),
             download=download,
             resume=resume,
+            add_epochs=add_epochs,
             allow=tuple(allow or ()),
         )
         view = follow(
