@@ -10,6 +10,7 @@ import secrets
 import stat
 import time
 import unicodedata
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ __all__ = ["create_run", "environment", "find_run", "is_run", "new_run_id", "run
 VERSION = 1
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9-]{1,60}")
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+STAMP = len("20260115T142233Z-")
 MAX_SLUG = 40
 ABANDONED_SECONDS = 3600.0
 SHOWN = 8
@@ -109,12 +111,22 @@ def run_names(store: Path) -> list[str]:
     """The names of all run folders, oldest first. Hidden ones and links are none; raises RequestError for the store."""
     try:
         with os.scandir(store) as entries:
-            return sorted(entry.name for entry in entries if is_run(entry))
+            names = [entry.name for entry in entries if is_run(entry)]
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RequestError(f"the store {store} cannot be read: {reason}") from None
+    at_once = Counter(name[:STAMP] for name in names if RUN_ID.fullmatch(name))
+    # Ids count seconds; of runs made in the same one the file that is never written again tells which is older.
+    return sorted(names, key=lambda name: (name[:STAMP], _made(store / name) if at_once[name[:STAMP]] > 1 else 0, name))
+
+
+def _made(path: Path) -> int:
+    try:
+        return (path / "experiment.toml").lstat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def is_run(entry: os.DirEntry[str]) -> bool:
@@ -145,7 +157,7 @@ def find_run(store: Path, text: str) -> Path:
         return store / text
     if text == "latest":
         # By the time in the id; a folder that was renamed has none.
-        return store / max(names, key=lambda name: (bool(RUN_ID.fullmatch(name)), name))
+        return store / next((name for name in reversed(names) if RUN_ID.fullmatch(name)), names[-1])
     for fits in (str.startswith, str.endswith, str.__contains__):
         found = [name for name in names if fits(name, text)]
         if len(found) == 1:

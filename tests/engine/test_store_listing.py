@@ -52,6 +52,16 @@ def test_new_run_is_whole_and_starting(tmp_path):
     assert summarize(path).reason == "it was never started"
 
 
+def test_runs_of_the_same_second_are_told_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.store.folder.time.time", lambda: 1768487000.5)
+    made = []
+    for name in ("mlp", "batchnorm", "cnn", "another"):
+        made.append(create_run(tmp_path, experiment(name=name), environment()).name)
+        time.sleep(0.01)
+    assert run_names(tmp_path) == made
+    assert find_run(tmp_path, "latest").name == made[-1]
+
+
 def create(store: Path, results) -> None:
     results.put(new_run(store).name)
 
@@ -68,7 +78,7 @@ def test_fifty_processes_create_at_once(tmp_path, monkeypatch):
     for process in processes:
         process.join()
     assert len(set(names)) == 50
-    assert run_names(tmp_path / "runs") == sorted(names)
+    assert set(run_names(tmp_path / "runs")) == set(names)
     assert sorted(os.listdir(tmp_path / "runs")) == sorted(names)
 
 

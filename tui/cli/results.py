@@ -110,7 +110,8 @@ def sort_runs(found: Sequence[Summary], key: str) -> list[Summary]:
     from tui.record import started
 
     if key == "started":
-        return sorted(found, key=lambda run: started(run) or "", reverse=True)
+        # The listing is in the order of making, which also tells runs of the same second apart.
+        return sorted(found, key=lambda run: started(run) or "")[::-1]
     if key in ("name", "status"):
         return sorted(found, key=lambda run: (str(getattr(run, key)).casefold(), run.run))
     known = sorted({name for run in found for name in ((run.best or {}).get("metrics") or {})})
