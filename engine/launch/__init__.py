@@ -53,28 +53,24 @@ def prepare_run(
 ) -> Path:
     """Check an experiment and make its run folder; nothing is trained yet.
 
-    Raises CheckFailed where the network does not fit, and other RequestErrors where something named does not exist.
+    Raises SpecError where something in the experiment cannot work (with the layer or the field, the file and the line),
+    other RequestErrors where something named does not exist or data is missing and may not be fetched.
     """
     from engine import catalogue
     from engine.check import check
     from engine.data.info import Place
+    from engine.data.sources import build_source
     from engine.store.environment import environment
     from engine.store.folder import create_run
 
     for module in allow:
         catalogue.allow(module)
-    report = check(experiment, Place(data_folder, download))
-    if report.error is not None:
-        raise CheckFailed(report.error.path, report.error.message)
+    place = Place(data_folder, download)
+    report = check(experiment, place)
+    if report.refusal is not None:
+        raise report.refusal
+    build_source(experiment.data.source).require(place)
     return create_run(store, catalogue.canonical(report.experiment), environment())
-
-
-class CheckFailed(RequestError):
-    """The experiment cannot run as it is: `path` names the layer or the field."""
-
-    def __init__(self, path: str, message: str) -> None:
-        self.path = path
-        super().__init__(message if not path.replace(".", "").isdigit() else f"layer {path}: {message}")
 
 
 def start(

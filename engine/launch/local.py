@@ -14,7 +14,7 @@ from engine.control import Mailbox, Request
 from engine.data.info import Place
 from engine.data.prepare import prepare
 from engine.device import resolve
-from engine.errors import LayerlabError, RequestError
+from engine.errors import LayerlabError
 from engine.events import Message
 from engine.launch import Arguments
 from engine.session import Session
@@ -60,8 +60,8 @@ def _session(arguments: Arguments, mailbox: Mailbox, writer: RunWriter) -> Sessi
         catalogue.allow(module)
     experiment = load_experiment(arguments.run_path / "experiment.toml")
     report = check(experiment, Place(arguments.data_folder, arguments.download))
-    if report.error is not None:
-        raise RequestError(report.error.message)
+    if report.refusal is not None:
+        raise report.refusal
     for warning in report.warnings:
         writer.put(Message("warning", warning))
     prepared = prepare(

@@ -14,10 +14,11 @@ import torch
 
 from engine import checkpoint, launch
 from engine.control import Request
-from engine.errors import RequestError
+from engine.errors import RequestError, SpecError
 from engine.events import Checkpoint, Event
 from engine.launch.local import execute
 from engine.spec import Experiment
+from engine.store.folder import create_run
 from engine.store.reader import RunReader, RunView
 from engine.store.writer import RunWriter
 from tests.engine.test_resume import HARD, STEPS, tensors_of
@@ -136,16 +137,22 @@ def test_a_run_that_fails_says_why_and_the_next_one_starts(tmp_path):
     assert view_of(trained(experiment("mlp"), tmp_path)).status == "finished"
 
 
-def test_missing_data_is_the_reason_that_the_run_records(tmp_path):
-    view = view_of(trained(experiment("mlp", "data.source=MNIST()"), tmp_path))
+def test_missing_data_makes_no_folder_and_is_the_reason_of_a_run_that_loses_it(tmp_path):
+    spec = experiment("mlp", "data.source=MNIST()")
+    with pytest.raises(RequestError, match="MNIST"):
+        launch.prepare_run(spec, tmp_path, NOWHERE)
+    assert not list(tmp_path.iterdir())
+    path = create_run(tmp_path, spec, {})
+    execute(launch.Arguments(path, NOWHERE), Interrupter(-1), RunWriter(path))
+    view = view_of(path)
     assert view.status == "failed"
     assert "MNIST" in view.reason
 
 
 def test_a_network_that_does_not_fit_makes_no_folder(tmp_path):
-    with pytest.raises(launch.CheckFailed, match="layer 0") as caught:
+    with pytest.raises(SpecError, match="layer 0") as caught:
         launch.prepare_run(experiment("mlp", "network.layers.0=Conv1d(3, 3)"), tmp_path, NOWHERE)
-    assert caught.value.path == "0"
+    assert caught.value.field == "layer 0"
     assert not list(tmp_path.iterdir())
 
 
