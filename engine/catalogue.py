@@ -271,7 +271,11 @@ def _optimizers() -> dict[str, Entry]:
 @cache
 def _schedulers() -> dict[str, Entry]:
     module = torch.optim.lr_scheduler
-    found = {**_classes(module, module.LRScheduler), "ReduceLROnPlateau": module.ReduceLROnPlateau}
+    found = {
+        **_classes(module, module.LRScheduler),
+        **_classes(torch.optim.swa_utils, module.LRScheduler),
+        "ReduceLROnPlateau": module.ReduceLROnPlateau,
+    }
     return {
         name: _entry(
             "schedulers",

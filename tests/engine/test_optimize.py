@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.optim import SGD, lr_scheduler
+from torch.optim import SGD, lr_scheduler, swa_utils
 
 from engine import catalogue
 from engine.calls import parse_call
@@ -27,6 +27,7 @@ ARGUMENTS = {
     "OneCycleLR": "OneCycleLR(0.1)",
     "SequentialLR": "SequentialLR([LinearLR(total_iters=1), StepLR(1)], milestones=[1])",
     "StepLR": "StepLR(1)",
+    "SWALR": "SWALR(0.05, anneal_epochs=2)",
 }
 
 # The same schedules, made and stepped by hand.
@@ -48,6 +49,7 @@ BY_HAND = {
         o, [lr_scheduler.LinearLR(o, total_iters=1), lr_scheduler.StepLR(o, 1)], milestones=[1]
     ),
     "StepLR": lambda o: lr_scheduler.StepLR(o, 1),
+    "SWALR": lambda o: swa_utils.SWALR(o, 0.05, anneal_epochs=2),
 }
 
 
