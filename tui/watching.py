@@ -4,26 +4,52 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from tui.output import size
 
 if TYPE_CHECKING:
     from engine.store.reader import RunReader, RunView
 
 CURVE_SECONDS = 1.0
+LINES_KEPT = 500
+# A good run saves its best weights, and with them a checkpoint, many times a minute: not each is news.
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of the log; `time` is in unix seconds."""
+
+    time: float | None
+    level: str
+    text: str
 
 
 class RunWatch:
-    """Polls a run. Curves cost more than numbers, so they are due at most once in CURVE_SECONDS."""
+    """Polls a run. Curves cost more than numbers, so they are due at most once in CURVE_SECONDS.
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    `log` is what the run has said and what became of requests. The view has no times for requests and checkpoints, so
+    they have the time at which they were seen here.
+    """
+
+    def __init__(
+        self, path: Path, clock: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time
+    ) -> None:
         from engine.store.reader import RunReader
 
         self.path = path
+        self.log: list[LogLine] = []
         self._reader: RunReader = RunReader(path)
         self._clock = clock
+        self._now = now
         self._drawn = -CURVE_SECONDS
         self._stale = False
+        self._logged: dict[str, Any] = {}
+        self._ended: float | None = None
+        self._saved = 0.0
 
     @property
     def view(self) -> RunView:
@@ -32,6 +58,8 @@ class RunWatch:
     def poll(self) -> bool:
         """Read what is new; whether there was anything."""
         changed = self._reader.poll()
+        if changed:
+            self._write_log()
         self._stale = self._stale or changed
         return changed
 
@@ -42,3 +70,59 @@ class RunWatch:
             return False
         self._drawn, self._stale = now, False
         return True
+
+    # ------------------------------------------------------------------ the log
+
+    def _write_log(self) -> None:
+        view, now = self.view, self._now()
+        new: list[tuple[float, LogLine]] = []
+        asked = False
+        for control in self._newer("controls", view.controls):
+            asked = asked or control.request in ("checkpoint", "stop", "stop_epoch")
+            text = told(control.request, control.value) + (f" by {control.by}" if control.by else "")
+            new.append((control.step, LogLine(now, "info", text)))
+        for saved in self._newer("checkpoint", [view.checkpoint] if view.checkpoint else []):
+            due = asked or view.ended or now - self._saved >= SECONDS_BETWEEN_CHECKPOINTS
+            if saved.kind == "step" and due:
+                self._saved = now
+                text = f"checkpoint of step {saved.step:,} saved: {size(saved.bytes)}"
+                new.append((saved.step, LogLine(now, "info", text)))
+        new.sort(key=lambda item: item[0])
+        said = [LogLine(m.time, m.level, m.text) for m in self._newer("messages", view.messages)]
+        ended: list[LogLine] = []
+        if view.ended != self._ended:
+            self._ended = view.ended
+            ended += [LogLine(view.ended, "info", _ending(view))] if view.ended else []
+        # A message has its own time, which is before now.
+        self.log += [*said, *(line for _, line in new), *ended]
+        del self.log[:-LINES_KEPT]
+
+    def _newer(self, name: str, items: list[Any]) -> list[Any]:
+        """Those behind the last that was there before; old ones may have been dropped at the beginning."""
+        last = self._logged.get(name)
+        if not items or items[-1] is last:
+            return []
+        self._logged[name] = items[-1]
+        found = next((at for at in range(len(items) - 1, -1, -1) if items[at] is last), -1)
+        return items[found + 1 :]
+
+
+def told(request: str, value: float | None) -> str:
+    """A request that was acted on, in words."""
+    if request == "set_lr" and value is not None:
+        return f"learning rate set to {value:g}"
+    if request == "add_epochs" and value is not None:
+        return f"{value:.0f} {'epoch' if value == 1 else 'epochs'} added"
+    words = {
+        "pause": "paused",
+        "resume": "resumed",
+        "stop": "asked to stop now",
+        "stop_epoch": "asked to stop after this epoch",
+        "discard": "asked to stop without a checkpoint",
+        "checkpoint": "asked for a checkpoint",
+    }
+    return words.get(request, request)
+
+
+def _ending(view: RunView) -> str:
+    return view.status + (f": {view.reason}" if view.reason not in ("", view.status) else "")

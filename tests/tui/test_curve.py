@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.widgets.braille import limits, ticks, trace
+from tui.widgets.braille import limits, round_up, ticks, trace
 
 # Unicode's numbering of the eight dots of a braille cell, by (column, row).
 DOTS = {(0, 0): 1, (0, 1): 2, (0, 2): 4, (1, 0): 8, (1, 1): 16, (1, 2): 32, (0, 3): 64, (1, 3): 128}
@@ -104,3 +104,14 @@ def test_ticks_are_round_and_no_more_than_asked_for(high: float, most: int) -> N
     assert marks[0] == 0
     assert len(marks) <= most + 1
     assert all(0 <= mark <= high * (1 + 1e-9) for mark in marks)
+
+
+@given(st.floats(0, 1e7))
+def test_an_axis_is_rounded_up_to_a_number_that_is_whole_and_never_far_away(value: float) -> None:
+    rounded = round_up(value)
+    assert rounded == int(rounded)
+    assert value <= rounded <= max(1.51 * value, 2.0)
+
+
+def test_an_axis_ends_at_a_round_number() -> None:
+    assert [round_up(value) for value in (0, 1, 1.2, 7, 12, 183, 3000, 3001)] == [1, 1, 2, 8, 15, 200, 3000, 4000]

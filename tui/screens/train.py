@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -26,7 +27,7 @@ from tui.widgets.status import MARKS, Progress
 STOPS = (
     ("e", "after this epoch", "stop_epoch"),
     ("n", "now, and keep a checkpoint", "stop"),
-    ("d", "now, and discard what it has learned since the last checkpoint", "discard"),
+    ("d", "now, and discard what was learned since the last checkpoint", "discard"),
     ("c", "not at all: continue", ""),
 )
 
@@ -69,7 +70,7 @@ class TrainScreen(Workspace):
         self.query_one(MetricsTable).show(view.history if view else (), best)
         self.query_one(ModuleTree).show(view.modules if view else ())
         self.query_one(MemoryMeter).show(view.telemetry if view else ())
-        self.query_one(Log).show(view.messages if view else ())
+        self.query_one(Log).show(self.app.run_watch.log if self.app.run_watch is not None else ())
         panel = self.query_one("#epochs-panel", Panel)
         if view and view.best and best is not None:
             name = monitor(view.best["metrics"])
@@ -87,11 +88,8 @@ class TrainScreen(Workspace):
             loss.draw((), 1)
             score.draw((), 1)
             return
-        import numpy as np
-
-        span = float(max(view.epochs, 1))
-        points = np.array([(at, value) for _, at, value in view.curve], dtype=np.float64).reshape(-1, 2)
-        train = Series("train", points[:, 0], points[:, 1], "accent")
+        train = training_loss(view)
+        span = span_of(view, float(train.x[-1]) if len(train.x) else 0.0)
         loss.draw((train, of_epochs(view.history, "val/loss", "val", dashed=True)), span)
         name = score_of(view.history[-1].metrics) if view.history else ""
         panel = self.query_one("#score-panel", Panel)
@@ -142,6 +140,29 @@ class TrainScreen(Workspace):
         self.app.push_screen(
             Prompt(title, text, wrong), lambda given: self.app.ask(request, kind(given)) if given else None
         )
+
+
+def training_loss(view: Any) -> Series:
+    """The training loss as it was told within epochs; of an epoch too short for that, its mean, at its end."""
+    import numpy as np
+
+    points = [(at, value) for _, at, value in view.curve]
+    told = {math.ceil(at) for at, _ in points}
+    means = [
+        (float(row.epoch), row.metrics["train/loss"])
+        for row in view.history
+        if row.epoch not in told and "train/loss" in row.metrics
+    ]
+    values = np.array(sorted(points + means) if means else points, dtype=np.float64).reshape(-1, 2)
+    return Series("train", values[:, 0], values[:, 1], "accent")
+
+
+def span_of(view: Any, reached: float) -> float:
+    """How many epochs the axis spans: what has been trained, rounded up, but no more than was asked for."""
+    from tui.widgets import braille
+
+    reached = max(reached, float(view.history[-1].epoch) if view.history else 0.0)
+    return max(min(braille.round_up(reached), float(view.epochs or 1)), reached)
 
 
 def of_epochs(history: Sequence[Any], name: str, label: str, dashed: bool) -> Series:

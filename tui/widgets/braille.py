@@ -80,6 +80,15 @@ def limits(*series: NDArray[np.float64]) -> tuple[float, float] | None:
     return low, high
 
 
+def round_up(value: float) -> float:
+    """The next number from here on that is 1, 1.5, 2, 3, 4, 5, 6 or 8 times a power of ten; a whole one, at least 1."""
+    if value <= 1:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    steps = (factor * power for factor in (1, 1.5, 2, 3, 4, 5, 6, 8, 10))
+    return next((step for step in steps if step >= value and step == int(step)), 10 * power)
+
+
 def ticks(low: float, high: float, most: int) -> list[float]:
     """At most `most` round numbers (1, 2 or 5 times a power of ten apart) from `low` to `high`."""
     if most < 1 or not high > low:

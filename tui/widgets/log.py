@@ -19,10 +19,15 @@ class Log(Rows):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._messages: Sequence[Any] = ()
+        self._drawn: tuple[int, int, Any] | None = None
 
     def show(self, messages: Sequence[Any]) -> None:
         """Draw messages: objects with `level`, `text` and, where it is known, `time` in unix seconds."""
         self._messages = messages
+        drawn = (self.size.width, len(messages), messages[-1] if messages else None)
+        if drawn == self._drawn:
+            return
+        self._drawn = drawn
         rows = [row for message in messages[-KEPT:] for row in self._rows(message)]
         if not rows:
             rows = [line((" what the run has to say stands here", "dim"))]

@@ -33,7 +33,7 @@ class MemoryMeter(Lines, can_focus=True):
         lines: list[Line] = [self._meter(*meter) for meter in meters]
         course = [values for values in (first_reading(item) for item in telemetry[-self._room :]) if values is not None]
         if len(course) > 1 and min(course) < 0.95 * max(course) and self.size.height > len(lines):
-            lines.append(line(" ", (spark(course), "dim")))
+            lines.append(line((f" {'over time':<12}", "dim"), (spark(course), "dim")))
         self.set_lines(lines)
 
     def on_resize(self) -> None:
@@ -42,7 +42,7 @@ class MemoryMeter(Lines, can_focus=True):
 
     @property
     def _room(self) -> int:
-        return max(self.size.width - 2, 1)
+        return max(self.size.width - 14, 1)
 
     def _meter(self, name: str, used: float, whole: float | None, note: str) -> Line:
         spans: list[tuple[str, str]] = [(f" {name:<12}", "dim"), (f"{size(used):>10} ", "")]
