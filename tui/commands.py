@@ -11,11 +11,18 @@ PANELS = "panels"
 COMPOSE = "compose"
 TRAIN = "train"
 
+# What has to be there for a command to be of use.
+LIVE = "a run is live"
+IDLE = "no run is live"
+FIX = "a fix is proposed"
+UNDO = "something was changed"
+
 
 @dataclass(frozen=True)
 class Command:
     """`id` names the action (`action_<id>` on the application or the screen), `keys` are Textual's names of keys
-    separated by commas, `shown` is how the first is written, `label` stands in the footer, `line` in the help."""
+    separated by commas, `shown` is how the first is written, `label` stands in the footer, `line` in the
+    help; `when` is the state in which it can be used, "" in all."""
 
     id: str
     keys: str
@@ -24,6 +31,7 @@ class Command:
     line: str
     where: str
     footer: bool = True
+    when: str = ""
 
     @property
     def action(self) -> str:
@@ -34,18 +42,20 @@ COMMANDS = (
     Command("add", "a", "a", "add", "Add a layer after the selected one", COMPOSE),
     Command("edit", "enter,s", "enter", "edit", "Edit the selected layer or setting as text", COMPOSE),
     Command("delete", "x,delete", "x", "delete", "Delete the selected layer", COMPOSE),
+    Command("undo", "u", "u", "undo", "Undo the last change", COMPOSE, when=UNDO),
+    Command("apply_fix", "full_stop", ".", "apply fix", "Apply the proposed fix", COMPOSE, when=FIX),
     Command("presets", "p", "p", "presets", "Begin from a preset", COMPOSE),
-    Command("undo", "u", "u", "undo", "Undo the last change", COMPOSE),
+    Command("save", "ctrl+s", "^s", "save", "Save the experiment to its file, or to a new one", COMPOSE),
+    Command("open_file", "o,ctrl+o", "o", "open", "Open an experiment from a file", COMPOSE),
     Command("duplicate", "d", "d", "duplicate", "Duplicate the selected layer", COMPOSE),
-    Command("apply_fix", "full_stop", ".", "apply fix", "Apply the proposed fix to the failing layer", COMPOSE, False),
     Command("move_up", "K", "K", "move up", "Move the selected layer up", COMPOSE, False),
     Command("move_down", "J", "J", "move down", "Move the selected layer down", COMPOSE, False),
-    Command("pause", "space", "space", "pause", "Pause the run, or go on", TRAIN),
-    Command("stop", "S,s", "S", "stop…", "Stop the run: after this epoch, now, or not at all", TRAIN),
-    Command("checkpoint", "k", "k", "checkpoint", "Save a checkpoint now", TRAIN),
-    Command("set_lr", "l", "l", "learning rate", "Set the learning rate of the run", TRAIN),
-    Command("add_epochs", "plus", "+", "epochs", "Add epochs to the run", TRAIN),
-    Command("train_now", "ctrl+r", "^r", "run", "Train what is composed", EVERYWHERE),
+    Command("pause", "space", "space", "pause", "Pause the run, or go on", TRAIN, when=LIVE),
+    Command("stop", "S,s", "S", "stop…", "Stop the run: after this epoch, now, or not at all", TRAIN, when=LIVE),
+    Command("checkpoint", "k", "k", "checkpoint", "Save a checkpoint now", TRAIN, when=LIVE),
+    Command("set_lr", "l", "l", "learning rate", "Set the learning rate of the run", TRAIN, when=LIVE),
+    Command("add_epochs", "plus", "+", "epochs", "Add epochs to the run", TRAIN, when=LIVE),
+    Command("train_now", "ctrl+r", "^r", "run", "Train what is composed", EVERYWHERE, when=IDLE),
     Command("compose_view", "1", "1", "compose", "Show the network and its recipe", EVERYWHERE, False),
     Command("train_view", "2", "2", "train", "Show the run", EVERYWHERE, False),
     Command("next_panel", "tab", "tab", "panels", "Go to the next panel", PANELS),
@@ -53,7 +63,7 @@ COMMANDS = (
     Command("maximise", "m", "m", "maximise", "Give the whole screen to one panel, and back", PANELS, False),
     Command("palette", "ctrl+p", "^p", "palette", "Find a command by name", EVERYWHERE),
     Command("help", "question_mark,f1", "?", "help", "Show all keys", EVERYWHERE),
-    Command("leave", "q,ctrl+q,ctrl+c", "q", "quit", "Quit; asks first where a run is live", EVERYWHERE),
+    Command("leave", "q,ctrl+q,ctrl+c", "q", "quit", "Quit; asks first where something would be lost", EVERYWHERE),
 )
 
 

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
-from textual.fuzzy import Matcher
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from tui.matching import score
+from tui.screens.dialogue import Dialogue
 from tui.screens.prompt import LineInput
 from tui.widgets.lines import fit, line
 from tui.widgets.rows import Rows
 
 ROWS = 14
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A name, the key that does the same, what it is; `why_not` says why it cannot be taken now."""
+
+    name: str
+    key: str
+    line: str
+    why_not: str = ""
 
 
 class Found(Rows):
@@ -31,8 +42,8 @@ class Found(Rows):
         return True
 
 
-class Picker(ModalScreen[str | None]):
-    """Gives the name of an entry, or None. `entries` are (name, key or "", what it is)."""
+class Picker(Dialogue[str | None]):
+    """Gives the name of an entry, or None."""
 
     CSS_PATH = "modals.tcss"
     BINDINGS: ClassVar = [
@@ -41,11 +52,11 @@ class Picker(ModalScreen[str | None]):
         Binding("up,ctrl+p", "move(-1)", show=False),
     ]
 
-    def __init__(self, title: str, entries: Sequence[tuple[str, str, str]]) -> None:
+    def __init__(self, title: str, entries: Sequence[Entry]) -> None:
         super().__init__()
         self._title = title
         self._entries = entries
-        self._left: Sequence[tuple[str, str, str]] = entries
+        self._left: Sequence[Entry] = entries
 
     def compose(self) -> ComposeResult:
         box = Vertical(LineInput("", placeholder="type to narrow down"), Found(id="found"), id="picker")
@@ -58,32 +69,25 @@ class Picker(ModalScreen[str | None]):
         self.call_after_refresh(self._show)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        text = event.value.strip()
-        if text:
-            matcher = Matcher(text)
-            scored = [
-                (max(matcher.match(name) * 2, matcher.match(what)), (name, key, what))
-                for name, key, what in self._entries
-            ]
-            self._left = [entry for score, entry in sorted(scored, key=lambda pair: -pair[0]) if score > 0]
-        else:
-            self._left = self._entries
+        found_at = [(score(event.value, entry.name, entry.line), entry) for entry in self._entries]
+        kept = [(rank, bool(entry.why_not), entry) for rank, entry in found_at if rank is not None]
+        self._left = [entry for _, _, entry in sorted(kept, key=lambda item: item[:2])]
         found = self.query_one(Found)
         found.cursor = 0
         self._show()
 
     def _show(self) -> None:
-        widest = max((len(name) for name, _, _ in self._entries), default=0) + 3
-        keys = max((len(key) for _, key, _ in self._entries), default=0)
+        widest = max((len(entry.name) for entry in self._entries), default=0) + 3
+        keys = max((len(entry.key) for entry in self._entries), default=0)
         found = self.query_one(Found)
         room = max(found.size.width - widest - (keys + 2 if keys else 0) - 2, 8)
         rows = [
             line(
-                (" " + fit(name, widest), "strong"),
-                (fit(key, keys + 2) if keys else "", "accent"),
-                (fit(what, room).rstrip(), "dim"),
+                (" " + fit(entry.name, widest), "dim" if entry.why_not else "strong"),
+                (fit(entry.key, keys + 2) if keys else "", "dim" if entry.why_not else "accent"),
+                (fit(entry.why_not or entry.line, room).rstrip(), "dim"),
             )
-            for name, key, what in self._left
+            for entry in self._left
         ]
         found.set_rows(rows or [line((" nothing has this in its name", "dim"))])
 
@@ -99,7 +103,9 @@ class Picker(ModalScreen[str | None]):
 
     def _take(self) -> None:
         if self._left:
-            self.dismiss(self._left[min(self.query_one(Found).cursor, len(self._left) - 1)][0])
+            entry = self._left[min(self.query_one(Found).cursor, len(self._left) - 1)]
+            if not entry.why_not:
+                self.dismiss(entry.name)
 
     def action_leave(self) -> None:
         self.dismiss(None)

@@ -17,7 +17,7 @@ MARKS = {
     "running": ("●", "accent"),
     "paused": ("‖", "accent"),
     "finished": ("✓", "good"),
-    "stopped": ("✓", ""),
+    "stopped": ("■", ""),
     "failed": ("✗", "bad"),
     "interrupted": ("◌", "accent"),
     "damaged": ("✗", "bad"),
@@ -41,13 +41,21 @@ class Header(Lines):
 
 
 class Footer(Lines):
-    """The keys of the screen, as many as fit; what is left out is a `?` away."""
+    """The keys that can be used now, as many as fit; what is left out is a `?` away."""
 
-    def __init__(self, commands: Sequence[Command], *, id: str | None = None) -> None:
+    def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self._commands: Sequence[Command] = ()
+
+    def show(self, commands: Sequence[Command]) -> None:
+        """Draw the keys of these commands."""
         self._commands = commands
+        self._draw()
 
     def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
         always = [command for command in self._commands if command.id in ("next_panel", "train_now", "help", "leave")]
         tail: list[tuple[str, str]] = []
         for command in always:
@@ -78,7 +86,7 @@ class Progress(Lines):
         done = view.status not in LIVE
         counted = f"epoch {min(view.epoch, view.epochs) if view.epoch else 0} of {view.epochs}" if view.epochs else ""
         numbers: list[str] = []
-        if view.step:
+        if view.step and self.size.width >= 100:
             numbers.append(f"step {view.step:,}")
         if view.samples_per_second and not done:
             numbers.append(f"{_speed(view.samples_per_second)} samples/s")
