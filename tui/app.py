@@ -18,26 +18,28 @@ from engine.control import Request
 from engine.errors import LayerlabError, RequestError
 from engine.spec import Experiment, load_experiment
 from tui.checker import Answer, Check, Checker, engine_check
-from tui.commands import EVERYWHERE, bindings, commands_for
+from tui.commands import COMMANDS, EVERYWHERE, FIX, IDLE, LIVE, UNDO, Command, bindings, commands_for
 from tui.draft import Draft
 from tui.ending import farewell, signals
+from tui.filing import Filing, content
 from tui.live import EngineTraining, Training
 from tui.output import say
 from tui.screens.choice import Choice
 from tui.screens.compose import ComposeScreen
 from tui.screens.help import Help
-from tui.screens.picker import Picker
+from tui.screens.picker import Entry, Picker
 from tui.screens.train import TrainScreen
-from tui.screens.workspace import Workspace
+from tui.screens.workspace import Workspace, too_small
 from tui.terminal import KeptTerminal, kept_terminal
 from tui.theme import OWN, THEME
 from tui.watching import RunWatch
-from tui.widgets.status import LIVE
+from tui.widgets.status import LIVE as LIVE_STATUSES
 
 if TYPE_CHECKING:
     from engine.store.reader import RunView
 
 FIRST_PRESET = "batchnorm"
+COMMAND_IDS = tuple(command.id for command in COMMANDS)
 POLLS_PER_SECOND = 3
 
 
@@ -52,8 +54,9 @@ class Checked(Message):
 class RunBegan(Message):
     """The run's folder is there and its thread at work; or in words why not."""
 
-    def __init__(self, path: Path | None, error: str = "") -> None:
+    def __init__(self, path: Path | None, error: str = "", experiment: Experiment | None = None) -> None:
         super().__init__()
+        self.experiment = experiment
         self.path = path
         self.error = error
 
@@ -75,11 +78,14 @@ class LayerlabApp(App[int]):
         *,
         check: Check = engine_check,
         terminal: KeptTerminal | None = None,
+        file: Path | None = None,
     ) -> None:
         super().__init__(driver_class=terminal.driver() if terminal else None)
         self.animation_level = "none"
-        self.draft = Draft(experiment)
+        self.draft = Draft(experiment, file, content(file) if file is not None else None)
+        self.filing = Filing(self)
         self.report: Any = None
+        self.checked = False
         self.run_watch: RunWatch | None = None
         self._training = training
         self._terminal = terminal
@@ -87,7 +93,11 @@ class LayerlabApp(App[int]):
         self._question = 0
         self._starting = False
         self._leaving = False
+        self._trained: set[Experiment] = set()
         self._notice = ("", False)
+        # What the check has to say stays until it says something else; notices come and go beneath it.
+        self._finding = ("", False)
+        self._placed: Any = None
 
     # ------------------------------------------------------------------ beginning and end
 
@@ -112,7 +122,22 @@ class LayerlabApp(App[int]):
         return self._exception
 
     def action_leave(self) -> None:
-        """Quit at once, or ask where that would end a run."""
+        """Quit at once, or ask where that would lose a draft or end a run."""
+        if self.draft.changed and self.draft.experiment not in self._trained:
+            answers = (("s", "save", "save"), ("w", "quit without saving", "quit"), ("g", "go on", ""))
+            question = f"{self.draft.experiment.name} has changes that were neither saved nor trained."
+
+            def answered(answer: str | None) -> None:
+                if answer == "save":
+                    self.filing.save(self._leave)
+                elif answer == "quit":
+                    self._leave()
+
+            self.push_screen(Choice("Quit", question, answers), answered)
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
         if not self.live:
             self.exit(0)
             return
@@ -141,7 +166,7 @@ class LayerlabApp(App[int]):
     @property
     def problem(self) -> Any:
         """What is wrong with the draft, as the check found it; None where nothing is, or while it looks."""
-        return self.report.error if self.report is not None else None
+        return self.report.error if self.report is not None else self._placed
 
     def draft_changed(self) -> None:
         """Draw the draft as it is now and have it checked."""
@@ -149,7 +174,7 @@ class LayerlabApp(App[int]):
         self._check_draft()
 
     def _check_draft(self) -> None:
-        self.report = None
+        self.report, self._placed, self.checked = None, None, False
         self._question = self._checker.ask(self.draft.experiment)
         self.show()
 
@@ -161,16 +186,15 @@ class LayerlabApp(App[int]):
         answer = message.answer
         if answer.number != self._question:
             return
-        self.report = answer.report
-        if answer.error:
-            self.tell(answer.error, wrong=True)
-        elif answer.report.warnings and self.problem is None:
-            self.tell("\n".join(f"⚠ {warning}" for warning in answer.report.warnings))
+        self.report, self._placed, self.checked = answer.report, answer.problem, True
+        self._finding = (answer.error, bool(answer.error))
+        if answer.report is not None and self.problem is None:
+            self._finding = ("\n".join(f"⚠ {warning}" for warning in answer.report.warnings), False)
         self.show()
 
     def choose_preset(self) -> None:
         """Begin from one of the presets."""
-        entries = [(name, "", preset.line) for name, preset in presets.PRESETS.items()]
+        entries = [Entry(name, "", preset.line) for name, preset in presets.PRESETS.items()]
 
         def chosen(name: str | None) -> None:
             if name is not None:
@@ -201,13 +225,13 @@ class LayerlabApp(App[int]):
             return
         self._starting = True
         self.tell("starting…")
-        arguments = (self.draft.experiment,)
-        threading.Thread(target=self._start, args=arguments, name="layerlab-start", daemon=True).start()
+        experiment = self.draft.experiment
+        threading.Thread(target=self._start, args=(experiment,), name="layerlab-start", daemon=True).start()
 
     def _start(self, experiment: Experiment) -> None:
         """In a thread of its own: creating a run imports torch and writes files."""
         try:
-            self.post_message(RunBegan(self._training.start(experiment)))
+            self.post_message(RunBegan(self._training.start(experiment), experiment=experiment))
         except LayerlabError as error:
             self.post_message(RunBegan(None, str(error)))
         except Exception as error:
@@ -218,6 +242,8 @@ class LayerlabApp(App[int]):
         if message.path is None:
             self.tell(message.error, wrong=True)
             return
+        if message.experiment is not None:
+            self._trained.add(message.experiment)
         if self._terminal is not None:
             self._terminal.log_to(message.path / "console.log")
         self.run_watch = RunWatch(message.path)
@@ -244,7 +270,7 @@ class LayerlabApp(App[int]):
     def _run_ended(self) -> None:
         self._timer.pause()
         self._show_header()
-        if self.view is not None and self.view.status in LIVE:
+        if self.view is not None and self.view.status in LIVE_STATUSES:
             self.tell("the training thread ended without a word; `layerlab resume` goes on with the run", wrong=True)
         if self._leaving:
             self.exit(0)
@@ -270,7 +296,7 @@ class LayerlabApp(App[int]):
         screen = self.workspace()
         if screen is not None and screen.is_mounted:
             screen.show()
-            screen.show_notice(*self._notice)
+            self._show_notice()
             self._show_header()
 
     def _show_header(self) -> None:
@@ -281,9 +307,12 @@ class LayerlabApp(App[int]):
     def tell(self, text: str, wrong: bool = False) -> None:
         """Say something above the keys, until there is something else to say."""
         self._notice = (text, wrong)
+        self._show_notice()
+
+    def _show_notice(self) -> None:
         screen = self.workspace()
         if screen is not None and screen.is_mounted:
-            screen.show_notice(text, wrong)
+            screen.show_notice(self._finding, self._notice)
 
     def action_compose_view(self) -> None:
         self.switch_mode("compose")
@@ -294,17 +323,39 @@ class LayerlabApp(App[int]):
     def action_help(self) -> None:
         self.push_screen(Help())
 
+    def can_use(self, command: Command) -> bool:
+        """Whether a command would do something now."""
+        if command.when in (LIVE, IDLE):
+            return self.live == (command.when == LIVE)
+        if command.when == FIX:
+            fix = self.problem.fix if self.problem is not None else None
+            return bool(fix is not None and fix.action)
+        return command.when != UNDO or self.draft.can_undo
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        # What cannot be seen is not done.
+        return action == "leave" or not too_small(self.size) or not action.startswith(COMMAND_IDS)
+
     def action_palette(self) -> None:
-        """Find a command of the screen in view by name."""
+        """Find a command by name, those of the screen in view first."""
         screen = self.workspace()
         if screen is None or self.screen is not screen:
             return
-        known = {command.label: command for command in commands_for(screen.where) if command.id != "palette"}
-        entries = [(label, command.shown, command.line) for label, command in known.items()]
+        here = commands_for(screen.where)
+        known = {command.label: command for command in (*here, *COMMANDS) if command.id != "palette"}
+        entries = [
+            Entry(label, command.shown, command.line, "" if self.can_use(command) else f"when {command.when}")
+            for label, command in known.items()
+        ]
 
-        async def chosen(label: str | None) -> None:
-            if label is not None:
-                await self.run_action(known[label].action)
+        def chosen(label: str | None) -> None:
+            if label is None:
+                return
+            command = known[label]
+            if command not in here:
+                self.switch_mode(command.where)
+            # The dialogue goes and the other screen comes first.
+            self.call_after_refresh(self.run_action, command.action)
 
         self.push_screen(Picker("Commands", entries), chosen)
 
@@ -317,7 +368,7 @@ def run(experiment_file: Path | None, *, store: Path, data_folder: Path, downloa
     experiment = load_experiment(experiment_file) if experiment_file else presets.preset(FIRST_PRESET)
     training = EngineTraining(store, data_folder, download)
     with kept_terminal() as terminal:
-        app = LayerlabApp(experiment, training, data_folder, terminal=terminal)
+        app = LayerlabApp(experiment, training, data_folder, terminal=terminal, file=experiment_file)
         with signals(app, terminal) as asked:
             status = app.run() or 0
             training.join()

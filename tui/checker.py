@@ -5,13 +5,17 @@ Only the newest question is answered, and only once the person has stopped typin
 
 from __future__ import annotations
 
+import dataclasses
+import operator
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import LayerlabError
+from engine.calls import Call
+from engine.errors import LayerlabError, SpecError, nearest
 
 if TYPE_CHECKING:
     from engine.spec import Experiment
@@ -21,11 +25,12 @@ PAUSE = 0.12
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of question `number`: a report, or in words why there is none. `free` is the memory of the device."""
+    """What came of question `number`: a report, or in words why there is none; `problem` says where it stands."""
 
     number: int
     report: Any = None
     error: str = ""
+    problem: Any = None
 
 
 Check = Callable[["Experiment", Path], Any]
@@ -37,6 +42,47 @@ def engine_check(experiment: Experiment, data_folder: Path) -> Any:
     from engine.data import Place
 
     return check(experiment, Place(data_folder))
+
+
+# Fields that are one call, and where their names are looked up.
+KINDS = {"task": "tasks", "data.source": "sources", "data.validation": "validations", "loss": "losses",
+         "optimizer": "optimizers", "scheduler": "schedulers"}  # fmt: skip
+
+
+def problem_of(error: SpecError, experiment: Experiment) -> Any:
+    """The refusal of a name or an argument as a Problem at its layer or field, with the nearest name as its fix; None
+    where it stands nowhere in what is shown."""
+    from engine.shapes import Fix, Problem
+
+    layer = re.fullmatch(r"network\.(?:\w+\.)?layers\.(\d+)", error.field)
+    first = next(iter(experiment.networks))
+    if layer and not error.field.startswith(("network.layers.", f"network.{first}.layers.")):
+        return None
+    if layer:
+        path, kind, call = layer[1], "layers", experiment.networks[first].layers[int(layer[1])]
+    elif error.field in KINDS:
+        path, kind = error.field, KINDS[error.field]
+        call = operator.attrgetter(path)(experiment)
+    else:
+        return Problem(error.field, "", error.message, None, "", ()) if error.field else None
+    mended = respelt(call, kind)
+    fix = Fix(f"write {mended}", "replace", path, str(mended)) if mended != call else None
+    return Problem(path, str(call), error.message, fix, "", ())
+
+
+def respelt(call: Call, kind: str) -> Call:
+    """The call with the nearest known name where its own is unknown, at every depth."""
+    from engine import catalogue
+
+    def inside(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(inside(item) for item in value)
+        return respelt(value, kind) if isinstance(value, Call) else value
+
+    known = catalogue.entries(kind, refused=True)
+    name = call.name if ":" in call.name or call.name in known else nearest(call.name, catalogue.entries(kind))
+    kwargs = tuple((key, value if key == "init" else inside(value)) for key, value in call.kwargs)
+    return dataclasses.replace(call, name=name or call.name, args=inside(call.args), kwargs=kwargs)
 
 
 class Checker:
@@ -88,6 +134,8 @@ class Checker:
     def _look(self, number: int, question: Experiment) -> Answer:
         try:
             return Answer(number, report=self._check(question, self._data_folder))
+        except SpecError as error:
+            return Answer(number, error=str(error), problem=problem_of(error, question))
         except LayerlabError as error:
             return Answer(number, error=str(error))
         except Exception as error:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from engine.calls import Call, parse_call
 from engine.errors import RequestError, SpecError
 from engine.spec import Experiment, Networks, flatten, with_settings
 
 MOST_UNDONE = 200
+
+
+@dataclass
+class Origin:
+    """What a draft is compared with: the experiment as opened or saved last, its file and what was in it then."""
+
+    experiment: Experiment
+    file: Path | None = None
+    written: bytes | None = None
 
 
 class Draft:
@@ -16,10 +28,11 @@ class Draft:
     last layer deleted) raises RequestError and changes nothing.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, file: Path | None = None, written: bytes | None = None) -> None:
         self._now = experiment
-        self._before: list[Experiment] = []
-        self._unchanged = experiment
+        self._origin = Origin(experiment, file, written)
+        # The origin is shared by all that came of it: what is saved holds for the steps before, too.
+        self._before: list[tuple[Experiment, Origin]] = []
 
     @property
     def experiment(self) -> Experiment:
@@ -27,8 +40,22 @@ class Draft:
 
     @property
     def changed(self) -> bool:
-        """Whether it differs from what it began as."""
-        return self._now != self._unchanged
+        """Whether it differs from what was opened or saved last."""
+        return self._now != self._origin.experiment
+
+    @property
+    def file(self) -> Path | None:
+        """Where it is saved; None where it came from a preset."""
+        return self._origin.file
+
+    @property
+    def written(self) -> bytes | None:
+        """What was in the file when it was opened or saved."""
+        return self._origin.written
+
+    @property
+    def can_undo(self) -> bool:
+        return bool(self._before)
 
     @property
     def network(self) -> str:
@@ -47,10 +74,15 @@ class Draft:
 
     # ------------------------------------------------------------------ changes
 
-    def begin(self, experiment: Experiment) -> None:
+    def begin(self, experiment: Experiment, file: Path | None = None, written: bytes | None = None) -> None:
         """Another experiment in place of this one; undo brings this one back."""
-        self._put(experiment)
-        self._unchanged = experiment
+        self._remember()
+        self._now = experiment
+        self._origin = Origin(experiment, file, written)
+
+    def saved(self, file: Path, written: bytes) -> None:
+        """It is in this file now."""
+        self._origin.experiment, self._origin.file, self._origin.written = self._now, file, written
 
     def set(self, field: str, text: str) -> None:
         """Set a field of the recipe from text."""
@@ -97,15 +129,18 @@ class Draft:
         """Whether there was a change to take back."""
         if not self._before:
             return False
-        self._now = self._before.pop()
+        self._now, self._origin = self._before.pop()
         return True
 
     def _put(self, experiment: Experiment) -> None:
         if experiment == self._now:
             return
-        self._before.append(self._now)
-        del self._before[:-MOST_UNDONE]
+        self._remember()
         self._now = experiment
+
+    def _remember(self) -> None:
+        self._before.append((self._now, self._origin))
+        del self._before[:-MOST_UNDONE]
 
 
 def wrong_setting(experiment: Experiment, field: str, text: str) -> str:

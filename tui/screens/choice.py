@@ -10,10 +10,10 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Key
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tui.safe import safe_lines
+from tui.screens.dialogue import Dialogue
 from tui.widgets.lines import line
 from tui.widgets.rows import Rows
 
@@ -24,7 +24,7 @@ class Answers(Rows):
     with_cursor = True
 
 
-class Choice(ModalScreen[str | None]):
+class Choice(Dialogue[str | None]):
     """Gives the name of the answer, or None where the person left with escape.
 
     `answers` are (key, what it does, name).
@@ -47,12 +47,22 @@ class Choice(ModalScreen[str | None]):
         yield box
 
     def on_mount(self) -> None:
+        self._place()
         answers = self.query_one(Answers)
         answers.styles.height = len(self._answers)
         answers.set_rows([line((f" {key:<3}", "accent"), text) for key, text, _ in self._answers])
         answers.focus()
 
+    def on_resize(self) -> None:
+        self._place()
+
+    def _place(self) -> None:
+        widest = max(len(text) for _, text, _ in self._answers) + 8
+        self.query_one("#choice").styles.width = min(max(64, widest), self.app.size.width)
+
     def on_key(self, event: Key) -> None:
+        if self.hidden:
+            return
         for key, _, name in self._answers:
             if event.character == key:
                 event.stop()

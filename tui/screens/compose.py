@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from engine.calls import parse_call
 from engine.errors import RequestError
 from tui.commands import COMPOSE, PANELS, bindings
-from tui.draft import wrong_call, wrong_setting
+from tui.draft import wrong_setting
+from tui.screens.adder import Adder
 from tui.screens.prompt import Prompt
 from tui.screens.workspace import Workspace
+from tui.suggestions import incoming, wrong_layer
 from tui.widgets.layer_table import LayerTable, totals
 from tui.widgets.lines import Line, Lines, line, split
 from tui.widgets.panel import Panel
@@ -48,9 +48,10 @@ class ComposeScreen(Workspace):
     def show(self) -> None:
         """Draw the draft and the newest answer of the check."""
         report, problem = self.app.report, self.app.problem
-        self.layer_table.show(self.draft.layers, self.draft.setting("data.source"), report, problem)
+        checking = not self.app.checked
+        self.layer_table.show(self.draft.layers, self.draft.setting("data.source"), report, problem, checking)
         summary = self.query_one("#totals", Lines)
-        summary.set_lines([split(*totals(report, problem), summary.size.width)])
+        summary.set_lines([split(*totals(report, problem, checking), summary.size.width)])
         self.recipe.show(self.draft.settings(), remarks(report), problem)
 
     def subject(self) -> Line:
@@ -116,7 +117,9 @@ class ComposeScreen(Workspace):
                 self.layer_table.select(after + 1)
 
         title = f"add after {after}" if after >= 0 else "add the first layer"
-        self.app.push_screen(Prompt(title, "", wrong_layer, self._region()), changed)
+        self.app.push_screen(
+            Adder(title, lambda: incoming(self.app.report, after, draft.experiment.epochs), self._region()), changed
+        )
 
     def _region(self) -> Any:
         return self.layer_table.row_region(self.layer_table.cursor)
@@ -161,8 +164,21 @@ class ComposeScreen(Workspace):
             return
         from engine.shapes import apply_fix
 
-        self.draft.put_layers(apply_fix(self.draft.layers, fix))
+        try:
+            if fix.path[:1].isdigit():
+                self.draft.put_layers(apply_fix(self.draft.layers, fix))
+            else:
+                self.draft.set(fix.path, fix.call)
+        except RequestError as error:
+            self.app.tell(str(error), wrong=True)
+            return
         self.app.draft_changed()
+
+    def action_save(self) -> None:
+        self.app.filing.save()
+
+    def action_open_file(self) -> None:
+        self.app.filing.open()
 
     def action_presets(self) -> None:
         self.app.choose_preset()
@@ -176,18 +192,3 @@ def remarks(report: Any) -> dict[str, str]:
     """What the check adds to the recipe: how many samples there are."""
     train = report.info.train if report is not None else None
     return {"data.source": f"{train:,} samples"} if train else {}
-
-
-def wrong_layer(text: str) -> str:
-    """What is wrong with a layer as it is typed: its form, and its name once the check has imported the catalogue."""
-    wrong = wrong_call(text)
-    catalogue = sys.modules.get("engine.check") and sys.modules.get("engine.catalogue")
-    if wrong or catalogue is None:
-        return wrong
-    call = parse_call(text)
-    try:
-        if ":" not in call.name:
-            catalogue.find("layers", call.name)
-    except RequestError as error:
-        return str(error)
-    return ""

@@ -8,16 +8,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 
 from tui.commands import COMMANDS, COMPOSE, EVERYWHERE, PANELS, TRAIN
+from tui.screens.dialogue import Dialogue
 from tui.widgets.lines import Line, fit, line
 from tui.widgets.rows import Rows
 
 TITLES = ((COMPOSE, "Compose"), (TRAIN, "Train"), (PANELS, "Panels"), (EVERYWHERE, "Everywhere"))
 
 
-class Help(ModalScreen[None]):
+class Help(Dialogue[None]):
     """The commands as they are declared, by the screen on which they hold."""
 
     CSS_PATH = "modals.tcss"

@@ -10,10 +10,10 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
 from textual.geometry import Region
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from tui.safe import safe_lines
+from tui.screens.dialogue import Dialogue
 
 
 class LineInput(Input):
@@ -24,21 +24,25 @@ class LineInput(Input):
         self.cursor_blink = False
 
 
-class Prompt(ModalScreen[str | None]):
+class Prompt(Dialogue[str | None]):
     """Gives the text, or None where the person left with escape.
 
-    `wrong(text)` says what is wrong with it, or ""; `at` is the region of the screen that it stands over.
+    `wrong(text)` says what is wrong with it, or ""; it is asked while the text is typed, or with `late` once it is
+    entered. `at` is the region of the screen that it stands over.
     """
 
     CSS_PATH = "modals.tcss"
     BINDINGS: ClassVar = [Binding("escape", "leave", show=False)]
 
-    def __init__(self, title: str, text: str, wrong: Callable[[str], str], at: Region | None = None) -> None:
+    def __init__(
+        self, title: str, text: str, wrong: Callable[[str], str], at: Region | None = None, *, late: bool = False
+    ) -> None:
         super().__init__()
         self._title = title
         self._text = text
         self._wrong = wrong
         self._at = at
+        self._late = late
 
     def compose(self) -> ComposeResult:
         box = Vertical(
@@ -52,7 +56,7 @@ class Prompt(ModalScreen[str | None]):
     def on_mount(self) -> None:
         self._place()
         self.query_one(Input).focus()
-        if self._text:
+        if self._text and not self._late:
             self._say(self._wrong(self._text))
 
     def on_resize(self) -> None:
@@ -71,7 +75,7 @@ class Prompt(ModalScreen[str | None]):
         box.styles.offset = (max(min(self._at.x - 1, width - size), 0), max(min(self._at.y - 1, height - 7), 0))
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        self._say(self._wrong(event.value) if event.value.strip() else "")
+        self._say(self._wrong(event.value) if event.value.strip() and not self._late else "")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         problem = self._wrong(event.value)

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.content import Content
 from textual.events import DescendantFocus, Resize
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
@@ -26,6 +27,11 @@ SMALLEST = (80, 24)
 ONE_PANEL_BELOW = 110
 
 
+def too_small(size: Size) -> bool:
+    """Whether a terminal of this size cannot hold the application."""
+    return size.width < SMALLEST[0] or size.height < SMALLEST[1]
+
+
 class Workspace(Screen[None]):
     """A screen of panels. `where` is its name in commands.py; the first panel has the focus at the beginning."""
 
@@ -33,6 +39,8 @@ class Workspace(Screen[None]):
     where = ""
     AUTO_FOCUS = ""
     _maximised = False
+    _said: Content | None = None
+    _had_focus: Widget | None = None
 
     def compose(self) -> ComposeResult:
         yield Header(id="header")
@@ -40,7 +48,7 @@ class Workspace(Screen[None]):
         with Container(id="panels"):
             yield from self.panels()
         yield Static("", id="notice", markup=False)
-        yield Footer(footer(self.where), id="footer")
+        yield Footer(id="footer")
         yield Static("", id="too-small", markup=False)
 
     def above(self) -> Iterable[Widget]:
@@ -55,21 +63,40 @@ class Workspace(Screen[None]):
         self.shown_panel().focus_inside()
 
     def on_screen_resume(self) -> None:
-        # Whatever changed while another screen was in view.
-        self.call_after_refresh(self.app.show)
+        # Whatever changed while another screen was in view, the size of the terminal included.
+        self.fit(self.app.size)
 
     def on_resize(self, event: Resize) -> None:
-        self.call_after_refresh(self.app.show)
-        width, height = event.size
-        small = width < SMALLEST[0] or height < SMALLEST[1]
-        self.set_class(small, "-too-small")
+        self.fit(event.size)
+
+    def fit(self, size: Size) -> None:
+        """Arrange the screen for a terminal of this size, or say that it is too small."""
+        small = too_small(size)
         if small:
-            text = f"layerlab needs {SMALLEST[0]} × {SMALLEST[1]} characters; this terminal has {width} × {height}."
+            text = f"layerlab needs {SMALLEST[0]} × {SMALLEST[1]}\nthis terminal has {size.width} × {size.height}"
             self.query_one("#too-small", Static).update(Content(text))
-        self._arrange(width)
+        self.set_class(small, "-too-small")
+        self._arrange(size.width)
+        self.call_after_refresh(self._settle)
+
+    def _settle(self) -> None:
+        self.app.show()
+        if self.has_class("-too-small"):
+            self.set_focus(None)
+        elif self.focused is None:
+            # What is not displayed has lost the focus.
+            if self._had_focus is not None and self._had_focus.focusable:
+                self._had_focus.focus()
+            else:
+                self.shown_panel().focus_inside()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return not self.has_class("-too-small")
 
     def _arrange(self, width: int) -> None:
         self.set_class(width < ONE_PANEL_BELOW or self._maximised, "-one")
+        # What is not displayed cannot take the focus.
+        self.shown_panel().add_class("-shown")
 
     # ------------------------------------------------------------------ panels
 
@@ -82,6 +109,7 @@ class Workspace(Screen[None]):
         return next((panel for panel in panels if panel.has_class("-shown")), panels[0])
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
+        self._had_focus = event.widget
         for panel in self._all_panels():
             panel.set_class(event.widget in panel.children, "-shown")
 
@@ -116,11 +144,14 @@ class Workspace(Screen[None]):
 
     def show_header(self, live: bool) -> None:
         self.query_one(Header).show(self.where, self.subject(), live)
+        self.query_one(Footer).show([command for command in footer(self.where) if self.app.can_use(command)])
 
-    def show_notice(self, text: str, wrong: bool) -> None:
-        """Say something above the keys; an empty text takes the line away."""
+    def show_notice(self, *notices: tuple[str, bool]) -> None:
+        """Say something above the keys: texts, and whether each tells of something wrong. Without one the line goes."""
+        said = [(("✗ " if wrong else "") + safe_lines(text), wrong) for text, wrong in notices if text]
+        content = Content("\n").join(Content.styled(text, "$error" if wrong else "") for text, wrong in said)
         notice = self.query_one("#notice", Static)
-        mark = "✗ " if wrong and text else ""
-        notice.set_class(bool(text), "-said")
-        notice.set_class(wrong, "-wrong")
-        notice.update(Content(mark + safe_lines(text)))
+        notice.set_class(bool(said), "-said")
+        if content != self._said:
+            self._said = content
+            notice.update(content)

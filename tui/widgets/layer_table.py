@@ -38,7 +38,7 @@ class LayerTable(Rows):
         super().__init__(id=id)
         self._layers: list[int | None] = []
         self.selectable = lambda index: self._layers[index] is not None
-        self._shown: tuple[Sequence[Call], str, Any, Any] = ((), "", None, None)
+        self._shown: tuple[Sequence[Call], str, Any, Any, bool] = ((), "", None, None, True)
 
     @property
     def selected(self) -> int:
@@ -52,9 +52,9 @@ class LayerTable(Rows):
         if layer in self._layers:
             self.cursor = self._layers.index(layer)
 
-    def show(self, layers: Sequence[Call], source: str, report: Any, problem: Any) -> None:
-        """Draw the layers over `report` (rows by path; None while the check is under way) and `problem`."""
-        self._shown = (layers, source, report, problem)
+    def show(self, layers: Sequence[Call], source: str, report: Any, problem: Any, checking: bool) -> None:
+        """Draw the layers over `report` (rows by path; None where there is none, or not yet) and `problem`."""
+        self._shown = (layers, source, report, problem, checking)
         self._draw()
 
     def on_resize(self, event: Any) -> None:
@@ -62,7 +62,7 @@ class LayerTable(Rows):
         self._draw()
 
     def _draw(self) -> None:
-        layers, source, report, problem = self._shown
+        layers, source, report, problem, checking = self._shown
         width = self.size.width
         if not width:
             return
@@ -76,7 +76,7 @@ class LayerTable(Rows):
                 inside.setdefault(top, []).append(row)
         failing = _top(problem.path) if problem is not None else None
         selected = self.selected
-        given = shape(report.info.input_shape) if report is not None else PENDING
+        given = shape(report.info.input_shape) if report is not None else PENDING if checking else ""
         rows: list[Line] = [self._columns("", source, given, "", "", "dim")]
         owners: list[int | None] = [-1]
         for number, call in enumerate(layers):
@@ -87,7 +87,7 @@ class LayerTable(Rows):
                     rows.append(text)
                     owners.append(None)
                 continue
-            rows.append(self._layer(str(number), str(call), by_layer.get(number), report is None, ""))
+            rows.append(self._layer(str(number), str(call), by_layer.get(number), checking, ""))
             owners.append(number)
             for row in inside.get(number, ()):
                 rows.append(self._layer("", "  " * row.depth + row.call, row, False, "dim"))
@@ -138,11 +138,11 @@ class LayerTable(Rows):
         return lines
 
 
-def totals(report: Any, problem: Any) -> tuple[Line, Line]:
+def totals(report: Any, problem: Any, checking: bool) -> tuple[Line, Line]:
     """What stands below the table: parameters and MACs, and whether training fits into the memory."""
-    if report is None:
+    if checking:
         return line((f" {PENDING}", "dim")), line()
-    if problem is not None:
+    if report is None or problem is not None:
         return line((" ✗ cannot be trained as it is", "bad")), line()
     left = line(" ", (count(report.parameters), "strong"), " parameters   ", (count(report.macs), "strong"), " MACs")
     needed, free = report.memory["total"], report.memory["available"]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from textual.binding import Binding
 
-from tui.widgets.lines import Line, fit, line
+from tui.widgets.lines import Line, fit, line, split
 from tui.widgets.rows import Rows
 
 # What is shown, and the field of the experiment that `with_settings` knows it by.
@@ -63,7 +63,10 @@ class Recipe(Rows):
             if failing:
                 wrapped = textwrap.wrap(problem.message, max(self.size.width - LABEL - 2, 20))[:4]
                 rows += [line((" " * (LABEL + 1), ""), (text, "bad")) for text in wrapped]
-                self._fields += [None] * len(wrapped)
+                if problem.fix is not None and problem.fix.action and problem.fix.path == field:
+                    fix = line((" " * (LABEL + 1), ""), (problem.fix.text, "strong"))
+                    rows.append(split(fix, line((". ", "accent"), ("apply ", "dim")), self.size.width))
+                self._fields += [None] * (len(rows) - len(self._fields))
         self.set_rows(rows)
         if selected in self._fields:
             self.cursor = self._fields.index(selected)

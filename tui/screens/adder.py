@@ -1,0 +1,214 @@
+"""Adding a layer: a line of text, the layers that it may mean, and the shape that would come out of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.geometry import Region
+from textual.message import Message
+from textual.widgets import Input, Static
+from textual.worker import get_current_worker
+
+from tui.output import shape
+from tui.safe import safe_lines
+from tui.screens.dialogue import Dialogue
+from tui.screens.picker import Found
+from tui.screens.prompt import LineInput
+from tui.suggestions import MOST, Incoming, Suggestion, outcome, suggest, wrong_layer
+from tui.widgets.lines import fit, line
+from tui.widgets.rows import Rows
+
+HINT = "enter adds the selected layer, tab completes its name"
+WIDTH = 76
+HEIGHT = MOST + 5
+SECONDS_BETWEEN_LOOKS = 0.3
+
+
+class Adder(Dialogue[str | None]):
+    """Gives the text of a call, or None. `given` says what comes into the layer, where that is known by now."""
+
+    CSS_PATH = "modals.tcss"
+    BINDINGS: ClassVar = [
+        Binding("escape", "leave", show=False),
+        Binding("down,ctrl+n", "move(1)", show=False),
+        Binding("up,ctrl+p", "move(-1)", show=False),
+        Binding("tab", "complete", show=False, priority=True),
+    ]
+
+    class Shapes(Message):
+        """What would come out of calls, as the question `number` asked."""
+
+        def __init__(self, number: int, shapes: dict[str, str]) -> None:
+            super().__init__()
+            self.number = number
+            self.shapes = shapes
+
+    def __init__(self, title: str, given: Callable[[], Incoming | None], at: Region) -> None:
+        super().__init__()
+        self._title = title
+        self._given = given
+        self._at = at
+        self._found: list[Suggestion] | None = None
+        self._shapes: dict[str, str] = {}
+        self._number = 0
+
+    def compose(self) -> ComposeResult:
+        box = Vertical(LineInput(""), Found(id="found"), Static(HINT, id="beneath", markup=False), id="adder")
+        box.border_title = Content(self._title)
+        yield box
+
+    def on_mount(self) -> None:
+        self._place()
+        self.query_one(Found).styles.height = MOST
+        self.query_one(Input).focus()
+        self._look()
+        self.call_after_refresh(self._draw)
+        if self._found is None:
+            self._waiting = self.set_interval(SECONDS_BETWEEN_LOOKS, self._look_again)
+
+    def on_resize(self) -> None:
+        self._place()
+        self.call_after_refresh(self._draw)
+
+    def _place(self) -> None:
+        width, height = self.app.size
+        box = self.query_one("#adder")
+        size = min(WIDTH, width)
+        box.styles.width = size
+        box.styles.offset = (
+            max(min(self._at.x - 1, width - size), 0),
+            max(min(self._at.y + 1, height - HEIGHT), 0),
+        )
+
+    # ------------------------------------------------------------------ what is typed
+
+    @property
+    def _typed(self) -> str:
+        return self.query_one(Input).value
+
+    @property
+    def _selected(self) -> Suggestion | None:
+        return self._found[min(self.query_one(Found).cursor, len(self._found) - 1)] if self._found else None
+
+    def on_input_changed(self) -> None:
+        self.query_one(Found).cursor = 0
+        self._look()
+        self._draw()
+
+    def _look_again(self) -> None:
+        """The catalogue is being imported: look whether it is there."""
+        self._look()
+        if self._found is not None:
+            self._waiting.stop()
+            self._draw()
+
+    def _look(self) -> None:
+        given = self._given()
+        self._found = suggest(self._typed, len(given.shape) if given is not None else 3)
+        self._number += 1
+        calls = [item.call for item in self._found or () if not item.incomplete and item.call not in self._shapes]
+        if given is not None and calls and self._typed.strip():
+            number = self._number
+            self.run_worker(
+                lambda: self._work_out(number, calls, given), thread=True, exclusive=True, exit_on_error=False
+            )
+
+    def _work_out(self, number: int, calls: list[str], given: Incoming) -> None:
+        """In a thread of its own."""
+        worker = get_current_worker()
+        for call in calls:
+            if worker.is_cancelled:
+                return
+            found = outcome(call, given)
+            self.post_message(self.Shapes(number, {call: shape(found) if found is not None else "does not fit"}))
+
+    def on_adder_shapes(self, message: Shapes) -> None:
+        # A call has the same shape whatever has been typed since: what is late is of use if it comes into view again.
+        self._shapes |= message.shapes
+        if message.number == self._number:
+            self._draw()
+
+    # ------------------------------------------------------------------ drawing
+
+    def _draw(self) -> None:
+        found = self.query_one(Found)
+        width = found.size.width
+        if self._found is None:
+            found.set_rows([line((" loading…", "dim"))])
+        elif not self._found:
+            found.set_rows([line((" no layer has this in its name", "dim"))])
+        else:
+            name = max(min(width * 2 // 5, 34), 12)
+            found.set_rows(
+                [
+                    line(
+                        (" " + fit(item.call if self._typed.strip() else item.name, name - 1), "strong"),
+                        (" " + fit(self._shape(item), 17), "accent"),
+                        (fit(item.line, max(width - name - 19, 0)).rstrip(), "dim"),
+                    )
+                    for item in self._found
+                ]
+            )
+        self._say(self._remark())
+
+    def _shape(self, item: Suggestion) -> str:
+        known = self._shapes.get(item.call, "")
+        return f"→ {known}" if known and known != "does not fit" else known
+
+    def _remark(self) -> str:
+        """What is wrong with what is typed, or what the selected layer takes."""
+        typed = self._typed
+        if "(" in typed or (typed.strip() and not self._found):
+            wrong = wrong_layer(typed)
+            if wrong:
+                return f"✗ {wrong}"
+        return self._selected.signature if self._selected is not None and typed.strip() else HINT
+
+    def _say(self, text: str) -> None:
+        beneath = self.query_one("#beneath", Static)
+        beneath.set_class(text.startswith("✗"), "-wrong")
+        beneath.update(Content(safe_lines(text)))
+
+    # ------------------------------------------------------------------ keys
+
+    def action_move(self, step: int) -> None:
+        self.query_one(Found).action_cursor(step)
+        self._draw()
+
+    def action_complete(self) -> None:
+        """The selected name with its parentheses; the cursor stands where an argument is missing."""
+        item = self._selected
+        if item is None or "(" in self._typed:
+            return
+        field = self.query_one(Input)
+        field.value = item.call
+        field.cursor_position = len(item.call) - (1 if item.incomplete else 0)
+
+    def on_rows_chosen(self, event: Rows.Chosen) -> None:
+        if event.twice:
+            self._take()
+
+    def on_input_submitted(self) -> None:
+        self._take()
+
+    def _take(self) -> None:
+        typed = self._typed.strip()
+        if not typed:
+            return
+        item = self._selected
+        text = typed if "(" in typed or ":" in typed or item is None else item.call
+        wrong = wrong_layer(text)
+        if not wrong:
+            self.dismiss(text)
+            return
+        if text != typed and item is not None and item.incomplete:
+            self.action_complete()
+        self.call_after_refresh(self._say, f"✗ {wrong}")
+
+    def action_leave(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,45 @@
+"""What dialogues share: on a terminal that is too small they are out of sight, and no key reaches them."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from textual.screen import ModalScreen
+from textual.widget import Widget
+
+from tui.screens.workspace import Workspace, too_small
+
+Result = TypeVar("Result")
+
+
+class Dialogue(ModalScreen[Result]):
+    """Stands over a workspace. What had the focus has it again when the terminal has grown."""
+
+    _had_focus: Widget | None = None
+
+    def on_mount(self) -> None:
+        self._fit()
+
+    def on_resize(self) -> None:
+        self._fit()
+        # Textual sends this event to the screen on top alone.
+        for screen in self.app.screen_stack:
+            if isinstance(screen, Workspace):
+                screen.fit(self.app.size)
+
+    def _fit(self) -> None:
+        small = too_small(self.app.size)
+        if small and not self.hidden:
+            self._had_focus = self.focused
+            self.set_focus(None)
+        elif self.hidden and not small and self._had_focus is not None:
+            self.call_after_refresh(self.set_focus, self._had_focus)
+        self.set_class(small, "-too-small")
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the terminal is too small for it."""
+        return self.has_class("-too-small")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return not self.hidden
