@@ -152,7 +152,7 @@ async def test_an_answer_that_was_overtaken_is_dropped(tmp_path: Path) -> None:
 async def test_missing_data_is_told_in_words(tmp_path: Path) -> None:
     app, _ = application(tmp_path, with_settings(preset("mlp"), ['data.source=CSV("nothing.csv", target="y")']))
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app._notice[1])
+        await until(pilot, lambda: app._finding[1])
         await pilot.pause()
         assert "nothing.csv" in screen_text(app)
         await pilot.press("down")
@@ -197,7 +197,7 @@ async def test_hostile_names_are_shown_as_text(tmp_path: Path) -> None:
     )
     app, _ = application(tmp_path, hostile)
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app._notice[1])
+        await until(pilot, lambda: app._finding[1])
         await pilot.pause()
         assert "\x1b" not in screen_text(app)
         assert "\x07" not in screen_text(app)

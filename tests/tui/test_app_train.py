@@ -10,8 +10,11 @@ import pytest
 from textual.pilot import Pilot
 
 from engine.errors import RequestError
+from engine.events import CheckpointSaved, EpochEnded
 from tests.tui.fake_training import RUN, FakeTraining, application, screen_text, until
 from tui.app import LayerlabApp
+from tui.screens.train import STOPS
+from tui.widgets.layer_table import LayerTable
 from tui.widgets.metrics_table import MetricsTable
 
 
@@ -230,3 +233,96 @@ async def test_a_run_of_many_short_epochs_costs_a_bounded_number_of_drawings(tmp
         await pilot.pause()
         # All four hundred came between two looks: one drawing of what is in view, or two.
         assert len(drawn) <= 4 * table.size.height
+
+
+async def test_the_loss_of_epochs_too_short_for_progress_is_drawn(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: app.view is not None)
+        for number in range(1, 5):
+            training.emit(EpochEnded(number, 23 * number, {"train/loss": 9 / number, "val/loss": 1.0}, {}, True))
+        training.end()
+        await until(pilot, lambda: "train ──  val ╌╌" in screen_text(app))
+        text = screen_text(app)
+        assert any("9" in row.split("┤")[0] for row in text.splitlines() if "┤" in row), text
+
+
+async def test_what_was_asked_and_saved_stands_in_the_log(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 50)) as pilot:
+        await begin(pilot, app, 1)
+        await pilot.press("space")
+        await until(pilot, lambda: app.view is not None and app.view.status == "paused")
+        await pilot.press("space", "k")
+        training.emit(CheckpointSaved(23, 1, "step", "checkpoints/step-23", 4096, 0.1))
+        await pilot.press("l", *["backspace"] * 6, *"0.003", "enter", "plus", *"5", "enter")
+        training.end("stopped", "as asked")
+        await until(pilot, lambda: not app._timer._active.is_set())
+        await pilot.pause()
+        assert app.run_watch is not None
+        told = "\n".join(line.text for line in app.run_watch.log)
+        for words in ("paused", "resumed", "step 23 saved: 4.0 KiB", "set to 0.003", "5 epochs added", "stopped: as"):
+            assert words in told
+        assert "5 epochs added" in screen_text(app)
+        assert "■ stopped: as asked" in screen_text(app)
+
+
+async def test_a_panel_has_the_focus_again_when_its_screen_comes_back(tmp_path: Path) -> None:
+    app, _ = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await begin(pilot, app, 1)
+        await pilot.press("tab", "1")
+        await pilot.pause()
+        assert app.focused is app.screen.query_one(LayerTable)
+        await pilot.press("2")
+        await pilot.pause()
+        assert app.focused is app.screen.query_one(MetricsTable)
+        await pilot.resize_terminal(60, 20)
+        await pilot.pause()
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: app.focused is app.screen.query_one(MetricsTable))
+
+
+async def test_a_dialogue_is_out_of_sight_and_takes_no_keys_on_a_terminal_that_is_too_small(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await begin(pilot, app, 1)
+        await pilot.press("S")
+        await pilot.resize_terminal(60, 20)
+        await until(pilot, lambda: "this terminal has 60 × 20" in screen_text(app))
+        assert "layerlab needs 80 × 24" in screen_text(app)
+        assert "How shall" not in screen_text(app)
+        await pilot.press("d", "down", "enter", "escape", "q")
+        assert training.requests == []
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: "How shall" in screen_text(app))
+        await pilot.press("down", "enter")
+        assert [request.name for request in training.requests] == ["stop"]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_no_answer_of_a_dialogue_is_cut(tmp_path: Path, size: tuple[int, int]) -> None:
+    app, _ = application(tmp_path)
+    async with app.run_test(size=size) as pilot:
+        await begin(pilot, app, 1)
+        await pilot.press("S")
+        await pilot.pause()
+        assert all(text in screen_text(app) for _, text, _ in STOPS)
+
+
+async def test_the_footer_names_only_what_can_be_done_and_the_palette_the_rest(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("2")
+        await pilot.pause()
+        assert "pause" not in screen_text(app).splitlines()[-1]
+        await pilot.press("ctrl+p", *"lear")
+        await pilot.pause()
+        assert "when a run is live" in screen_text(app)
+        await pilot.press("enter", "escape", "ctrl+r")
+        await until(pilot, lambda: app.live and "pause" in screen_text(app).splitlines()[-1])
+        await pilot.press("1", "ctrl+p", *"lear", "enter")
+        await until(pilot, lambda: "learning rate" in screen_text(app) and len(app.screen_stack) == 2)
+        await pilot.press(*["backspace"] * 6, *"0.5", "enter")
+        await until(pilot, lambda: [request.value for request in training.requests] == [0.5])
