@@ -29,11 +29,16 @@ class Filing:
         """Ask for a file and begin from it; the draft that was there comes back by undo."""
 
         def chosen(text: str | None) -> None:
-            if text is not None:
-                path = path_of(text)
+            if text is None:
+                return
+            path = path_of(text)
+            try:
                 self._app.draft.begin(load_experiment(path), path, content(path))
-                self._app.draft_changed()
-                self._app.tell(f"opened {path}")
+            except LayerlabError as error:  # it was changed since the dialogue read it
+                self._app.tell(str(error), wrong=True)
+                return
+            self._app.draft_changed()
+            self._app.tell(f"opened {path}")
 
         self._app.push_screen(Prompt("open a file", "", wrong_to_open, late=True), chosen)
 
@@ -102,7 +107,7 @@ def content(path: Path) -> bytes | None:
 
     try:
         return files.read_bounded(path.resolve(), LARGEST)
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 
@@ -114,8 +119,8 @@ def write(path: Path, experiment: Experiment) -> bytes:
     try:
         # A link stays one: what it leads to is replaced.
         files.atomic_write(path.resolve(), data)
-    except OSError as error:
-        raise RequestError(f"cannot write {path}: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:
+        raise RequestError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
     return data
 
 

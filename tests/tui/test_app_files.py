@@ -142,3 +142,14 @@ async def test_quitting_does_not_ask_for_what_was_trained(tmp_path: Path) -> Non
         await pilot.press("q")
         await until(pilot, lambda: app._exit)
     assert app.return_value == 0
+
+
+async def test_a_place_that_cannot_be_written_is_told_and_the_draft_stays_changed(tmp_path: Path) -> None:
+    app, path = opened(tmp_path, preset("mlp").to_toml())
+    path.unlink()
+    path.mkdir()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("down", "d", "ctrl+s")
+        await pilot.pause()
+        assert "✗ cannot write" in screen_text(app)
+        assert app.draft.changed
