@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from engine import catalogue, optimize
+from engine.apart import apart
 from engine.build import init_problem
 from engine.calls import Call
 from engine.data.info import DataInfo, Place
@@ -129,6 +130,10 @@ def check(experiment: Experiment, place: Place) -> Report:
     Names and arguments that are wrong raise SpecError, data that is missing or bad raises RequestError; a network that
     does not fit is a Report with an `error`. `place` says where the data lies; well-known sets need not be there.
     """
+    return apart(lambda: _check(experiment, place))
+
+
+def _check(experiment: Experiment, place: Place) -> Report:
     experiment = catalogue.validate(experiment)
     task = build_task(experiment.task)
     if set(experiment.networks) != set(task.networks):
