@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -276,3 +279,32 @@ def test_a_network_that_no_memory_holds_is_refused_and_a_large_batch_is_told():
     batch = report("data.batch_size=1000000000")
     assert batch.ok
     assert "a smaller batch_size takes less" in batch.warnings[-1]
+
+
+COUNT_THREADS = """
+import os, sys, time
+import os
+import subprocess
+import sys
+from pathlib import Path
+from engine.check import check
+from engine.data.info import Place
+from engine.presets import preset
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+before = threads()
+check(preset("batchnorm"), Place(Path("nowhere")))
+until = time.monotonic() + 10
+while threads() > before and time.monotonic() < until:
+    time.sleep(0.05)
+sys.exit(threads() > before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc, which Linux has")
+def test_a_check_leaves_no_threads_behind_that_would_slow_a_training_down():
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", COUNT_THREADS], env=environment, timeout=120, check=False)
+    assert done.returncode == 0
