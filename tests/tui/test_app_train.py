@@ -86,6 +86,7 @@ async def test_a_run_that_cannot_start_is_told_in_the_screen(tmp_path: Path) -> 
         (["S", "n"], "stop", None),
         (["S", "down", "down", "enter"], "discard", None),
         (["l", *["backspace"] * 6, *"0.003", "enter"], "set_lr", 0.003),
+        (["l", *"0.004", "enter"], "set_lr", 0.004),
         (["plus", *"5", "enter"], "add_epochs", 5),
     ],
 )

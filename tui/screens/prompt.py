@@ -28,14 +28,21 @@ class Prompt(Dialogue[str | None]):
     """Gives the text, or None where the person left with escape.
 
     `wrong(text)` says what is wrong with it, or ""; it is asked while the text is typed, or with `late` once it is
-    entered. `at` is the region of the screen that it stands over.
+    entered. `at` is the region of the screen that it stands over. With `replace` the first key typed replaces the text.
     """
 
     CSS_PATH = "modals.tcss"
     BINDINGS: ClassVar = [Binding("escape", "leave", show=False)]
 
     def __init__(
-        self, title: str, text: str, wrong: Callable[[str], str], at: Region | None = None, *, late: bool = False
+        self,
+        title: str,
+        text: str,
+        wrong: Callable[[str], str],
+        at: Region | None = None,
+        *,
+        late: bool = False,
+        replace: bool = False,
     ) -> None:
         super().__init__()
         self._title = title
@@ -43,6 +50,7 @@ class Prompt(Dialogue[str | None]):
         self._wrong = wrong
         self._at = at
         self._late = late
+        self._replace = replace
 
     def compose(self) -> ComposeResult:
         box = Vertical(
@@ -55,7 +63,10 @@ class Prompt(Dialogue[str | None]):
 
     def on_mount(self) -> None:
         self._place()
-        self.query_one(Input).focus()
+        line = self.query_one(Input)
+        line.focus()
+        if self._replace:
+            line.select_all()
         if self._text and not self._late:
             self._say(self._wrong(self._text))
 

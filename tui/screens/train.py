@@ -138,7 +138,8 @@ class TrainScreen(Workspace):
             return ""
 
         self.app.push_screen(
-            Prompt(title, text, wrong), lambda given: self.app.ask(request, kind(given)) if given else None
+            Prompt(title, text, wrong, replace=True),
+            lambda given: self.app.ask(request, kind(given)) if given else None,
         )
 
 
