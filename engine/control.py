@@ -69,6 +69,8 @@ class Request:
 
 
 def _shown(value: object) -> str:
+    if value is None:
+        return "nothing"
     if isinstance(value, int) and abs(value) > 10**30:
         return "a number that is far too large"
     return repr(value)[:80]

@@ -270,6 +270,8 @@ def _words(annotation: object) -> list[str]:
 _ROLE = re.compile(r":(?:[a-zA-Z]+:)+`~?([^`]*)`")
 _LINK = re.compile(r"`([^`<]*?)\s*<[^>]*>`_{0,2}")
 _TEX = re.compile(r"\\(?:text|mathrm|mathbf|mathcal|operatorname|hat)\s*\{([^{}]*)\}")
+_FRACTION = re.compile(r"\\frac\{((?:[^{}]|\{[^{}]*\})*)\}\{((?:[^{}]|\{[^{}]*\})*)\}")
+_ROOT = re.compile(r"\\sqrt\{([^{}]*)\}")
 _FIRST = re.compile(r"^(.+?[.!?])(?:\s|$)", re.DOTALL)
 _ARGUMENT = re.compile(r"^( {0,8})(\w+)\s*(?:\([^\n]*\))?\s*:\s+(.*)$")
 
@@ -286,6 +288,7 @@ def _role(match: re.Match[str]) -> str:
     if not match.group(0).startswith(":math:"):
         return content.rsplit(".", 1)[-1] if "<" not in content else content.split("<")[0].strip()
     content = _TEX.sub(r"\1", content)
+    content = _ROOT.sub(r"√\1", _FRACTION.sub(r"\1/\2", content))
     for mark, sign in {
         r"\times": "×",
         r"\leq": "≤",

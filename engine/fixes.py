@@ -97,11 +97,14 @@ def _ranks(failure: Failure) -> Iterator[Fix]:
     if wanted is not None:
         for reshaped in _reshapes(shape, wanted):
             yield _insert(failure, Call("Reshape", reshaped))
-    elif "sequence" in failure.expected and rank == 3:
+    elif "sequence" in failure.expected and rank == 3 and name != "Linear":
         # The rows of a grey image are a sequence; of other maps, each channel is one step.
         yield _insert(failure, Call("Flatten", (1, 2) if shape[0] == 1 else (2,)))
     elif rank > 1:
         yield _insert(failure, Call("Flatten"))
+        # In PyTorch's own form the size that was given may be wrong, too.
+        short = Call("Sequential", (Call("Flatten"), canonical_call("layers", call)))
+        yield Fix("put Flatten() before it, and leave its input size out", "replace", failure.path, str(short))
     elif "sequence" in failure.expected and rank == 1:
         side = math.isqrt(shape[0])
         if side * side == shape[0]:

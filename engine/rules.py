@@ -42,7 +42,7 @@ OWN_ORDER_POSITION: Mapping[str, int] = {
 _MAPS = {1: "(channels, length)", 2: "(channels, height, width)", 3: "(channels, depth, height, width)"}
 RANKS: Mapping[str, tuple[tuple[int, ...], str]] = {
     # PyTorch's Linear would take an image and multiply along its width, which is hardly ever meant.
-    "Linear": ((1, 2), "(…, features)"),
+    "Linear": ((1, 2), "(features) or (sequence, features)"),
     **{f"Conv{kind}{n}d": ((n + 1,), _MAPS[n]) for kind in ("", "Transpose") for n in (1, 2, 3)},
     "BatchNorm1d": ((1, 2), "(features) or (channels, length)"),
     **{f"BatchNorm{n}d": ((n + 1,), _MAPS[n]) for n in (2, 3)},

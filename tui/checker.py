@@ -135,7 +135,9 @@ class Checker:
         try:
             return Answer(number, report=self._check(question, self._data_folder))
         except SpecError as error:
-            return Answer(number, error=str(error), problem=problem_of(error, question))
+            # Where an edit came from is for the command line to say.
+            told = SpecError(error.message, field=error.field, hint=error.hint)
+            return Answer(number, error=str(told), problem=problem_of(error, question))
         except LayerlabError as error:
             return Answer(number, error=str(error))
         except Exception as error:

@@ -177,6 +177,15 @@ def test_numbers_that_may_be_labels_are_told_how_to_become_classes(tmp_path):
         report(source.replace("'y')", "'y', kind='classes')"))
 
 
+def test_a_forgotten_flatten_is_named_also_where_the_size_that_was_given_is_wrong():
+    for text in ("Linear(10)", "nn.Linear(576, 10)", "nn.Linear(784, 10)"):
+        spec = experiment("mlp", f'network.layers=["Conv2d(16, 3)", "{text}"]')
+        found = check(spec, Place(Path("nowhere")))
+        assert "put Flatten() before it" in found.error.message, text
+        layers = [str(layer) for layer in apply_fix(spec.network.layers, found.error.fix)]
+        assert check(spec.with_(networks={"model": {"layers": layers}}), Place(Path("nowhere"))).ok, text
+
+
 def test_a_wrong_name_is_refused_with_the_nearest():
     with pytest.raises(RequestError, match="did you mean `BatchNorm1d`"):
         report("network.layers.1=BatchNorm1()")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -248,3 +249,17 @@ async def test_lines_draw_nothing_where_nothing_changed() -> None:
         lines.set_lines([line("a"), line("c")])
         await pilot.pause()
         assert drawn == [1]
+
+
+def test_a_stop_after_the_epoch_is_announced_until_the_epoch_ends() -> None:
+    from engine.events import Controlled, EpochEnded
+    from engine.store.view import RunView
+    from tui.widgets.status import stops_after_epoch
+
+    view = RunView(Path("somewhere"), status="running")
+    assert not stops_after_epoch(view)
+    view.apply(EpochEnded(1, 23, {"val/loss": 1.0}, {"train": 1.0}, True), 0.0)
+    view.apply(Controlled(30, "stop_epoch"), 0.0)
+    assert stops_after_epoch(view)
+    view.apply(EpochEnded(2, 46, {"val/loss": 1.0}, {"train": 1.0}, True), 0.0)
+    assert not stops_after_epoch(view)

@@ -51,7 +51,8 @@ class ModuleTree(Rows):
         frozen = parameters > 0 and trainable == 0
         return line(
             " ",
-            (fit(name, max(width - shapes - PARAMETERS - 4, 8)), style),
+            (fit(name, max(width - shapes - PARAMETERS - 6, 8)), style),
+            "  ",
             (fit(output, shapes), "dim"),
             (fit(count(parameters) if parameters else "", PARAMETERS, right=True), style),
             (" ❄ " if frozen else "   ", "accent"),

@@ -71,6 +71,14 @@ class Footer(Lines):
         self.set_lines([split(tuple(spans), tuple(tail), self.size.width)])
 
 
+def stops_after_epoch(view: Any) -> bool:
+    """Whether a live run was asked, since its last epoch ended, to stop after the one under way."""
+    since = view.history[-1].step if view.history else 0
+    return view.status in LIVE and any(
+        event.request == "stop_epoch" and event.step > since for event in reversed(view.controls)
+    )
+
+
 class Progress(Lines):
     """How far a run is, in a line for its state and a line with a bar."""
 
@@ -84,6 +92,8 @@ class Progress(Lines):
         if view.reason not in ("", view.status):
             state.append((f": {safe(view.reason)}", "bad" if view.status in ("failed", "damaged") else "dim"))
         done = view.status not in LIVE
+        if stops_after_epoch(view):
+            state.append((", stops after this epoch", "accent"))
         counted = f"epoch {min(view.epoch, view.epochs) if view.epoch else 0} of {view.epochs}" if view.epochs else ""
         numbers: list[str] = []
         if view.step and self.size.width >= 100:
