@@ -24,8 +24,6 @@ WANTS_CLOSURE = frozenset({"LBFGS"})
 # A rate of 0 that was set is kept as this one, too small to train anything: from 0 the shape of a schedule could not
 # be scaled back. What schedules make of it stays below the second number, and is told as 0.
 NO_RATE, STILL_NO_RATE = 1e-30, 1e-25
-# What takes the parameters that Muon does not: everything that is not a matrix.
-MUON_COMPANION = "AdamW"
 
 
 def build_optimizers(call: Call, parameters: Iterable[nn.Parameter]) -> list[Optimizer]:

@@ -6,11 +6,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.binding import Binding
-
 from tui.output import count, shape, size
 from tui.widgets.lines import Line, fit, line, split
-from tui.widgets.rows import Rows
+from tui.widgets.rows import VIM_KEYS, Rows
 
 if TYPE_CHECKING:
     from engine.calls import Call
@@ -29,10 +27,7 @@ class LayerTable(Rows):
     """
 
     with_cursor = True
-    BINDINGS: ClassVar = [
-        Binding("k", "cursor(-1)", show=False),
-        Binding("j", "cursor(1)", show=False),
-    ]
+    BINDINGS: ClassVar = [*VIM_KEYS]
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)

@@ -6,10 +6,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from textual.binding import Binding
-
 from tui.widgets.lines import Line, fit, line, split
-from tui.widgets.rows import Rows
+from tui.widgets.rows import VIM_KEYS, Rows
 
 # What is shown, and the field of the experiment that `with_settings` knows it by.
 SETTINGS = (
@@ -34,10 +32,7 @@ class Recipe(Rows):
     """Settings by name. `field` is the dotted field under the cursor."""
 
     with_cursor = True
-    BINDINGS: ClassVar = [
-        Binding("k", "cursor(-1)", show=False),
-        Binding("j", "cursor(1)", show=False),
-    ]
+    BINDINGS: ClassVar = [*VIM_KEYS]
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)

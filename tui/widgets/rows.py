@@ -15,6 +15,9 @@ from textual.strip import Strip
 
 from tui.widgets.lines import COMPONENTS, Line, StyledLines
 
+# For rows with a cursor where `k` is no command of the screen.
+VIM_KEYS = (Binding("k", "cursor(-1)", show=False), Binding("j", "cursor(1)", show=False))
+
 
 class Rows(StyledLines, ScrollView, can_focus=True):
     """Rows under an optional header. What a row says comes from a list, or from a function of its index.
