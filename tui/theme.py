@@ -5,7 +5,19 @@ from __future__ import annotations
 from textual.theme import Theme
 
 # Colours that Textual's themes lack: of what is said beside the point, and of frames.
-OWN = {"quiet": "#7d8592", "frame": "#3a404a"}
+OWN = {
+    "quiet": "#7d8592",
+    "frame": "#3a404a",
+    "cursor": "#29323d",
+    "cursor-dim": "#1a1d22",
+    # The runs that are compared: told apart by hue and lightness, also by people who see red and green alike.
+    "series-0": "#7fb4e0",
+    "series-1": "#e0a458",
+    "series-2": "#5fb8a5",
+    "series-3": "#c58fd1",
+    "series-4": "#d9d06c",
+    "series-5": "#9aa3b2",
+}
 
 THEME = Theme(
     name="layerlab",

@@ -18,7 +18,8 @@ from tui.safe import safe
 Span = tuple[str, str]
 Line = tuple[Span, ...]
 
-STYLES = ("dim", "accent", "strong", "good", "bad", "second")
+SERIES = tuple(f"series-{number}" for number in range(6))
+STYLES = ("dim", "accent", "strong", "good", "bad", "second", *SERIES)
 COMPONENTS = {f"lines--{name}" for name in STYLES} | {"lines--cursor", "lines--cursor-dim"}
 
 

@@ -1,0 +1,13 @@
+"""The commands of Train."""
+
+from __future__ import annotations
+
+from tui.commands.declaration import LIVE, TRAIN, Command
+
+COMMANDS = (
+    Command("pause", "space", "space", "pause", "Pause the run, or go on", TRAIN, when=LIVE),
+    Command("stop", "S,s", "S", "stop…", "Stop the run: after this epoch, now, or not at all", TRAIN, when=LIVE),
+    Command("checkpoint", "k", "k", "checkpoint", "Save a checkpoint now", TRAIN, when=LIVE),
+    Command("set_lr", "l", "l", "learning rate", "Set the learning rate of the run", TRAIN, when=LIVE),
+    Command("add_epochs", "plus", "+", "epochs", "Add epochs to the run", TRAIN, when=LIVE),
+)
