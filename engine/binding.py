@@ -39,6 +39,12 @@ def shortened(entry: Entry, call: Call) -> tuple[Call, dict[str, object]]:
     return _shortened(entry, call)
 
 
+def placed(entry: Entry, call: Call) -> dict[str, Value]:
+    """What a call gives for which parameter, reserved keywords included; what is missing or of the wrong type is not
+    looked at. Raises RequestError for an argument that stands for no parameter."""
+    return {**{name: value for name, (_, value) in _placed(entry, call).items()}, **reserved(entry, call)}
+
+
 def reserved(entry: Entry, call: Call) -> dict[str, Value]:
     """The reserved keywords of a layer's call: {"init": Call, "frozen": bool}, where given."""
     if entry.kind != "layers":

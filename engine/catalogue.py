@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from engine import layers, rules
-from engine.binding import bind, reserved, shortened
+from engine.binding import bind, placed, reserved, shortened
 from engine.calls import Call, Value
 from engine.entry import REQUIRED, Entry, Parameter, first_line, parameters_of
 from engine.errors import RequestError, SpecError, nearest
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALLOWED_MODULES", "KINDS", "REQUIRED", "Entry", "Parameter", "allow", "bind", "canonical", "canonical_call",
-    "check_call", "entries", "find", "reserved", "shorten", "validate",
+    "check_call", "entries", "find", "placed", "reserved", "shorten", "validate",
 ]  # fmt: skip
 
 KINDS = (
