@@ -46,6 +46,8 @@ def create_run(store: Path, experiment: Experiment, made_with: dict[str, Any]) -
 
     The store is made where it is missing. Raises RequestError where it cannot be, RunError where the disk fails.
     """
+    from engine.spec import flatten
+
     _make_store(store)
     created = time.time()
     experiment_toml = experiment.to_toml().encode()
@@ -60,6 +62,7 @@ def create_run(store: Path, experiment: Experiment, made_with: dict[str, Any]) -
             "epochs": experiment.epochs,
             "source": str(experiment.data.source),
             "experiment": experiment.digest(),
+            "fields": flatten(experiment),
         }
         temporary = files.temporary_beside(store / run)
         try:

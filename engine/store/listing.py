@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from engine import events
 from engine.store import files, owner
+from engine.store.fields import read_fields, stored_fields
 from engine.store.folder import run_names
+from engine.store.notes import NO_NOTES, Notes, read_notes
 from engine.store.reader import STARTING_SECONDS, RunReader
 from engine.store.segments import read_owner
-from engine.store.view import iso
+from engine.store.view import LIVE_STATUSES, iso
 
 MAX_SUMMARY = 1 << 20
 NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -23,7 +26,9 @@ NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 @dataclass(frozen=True, slots=True)
 class Summary:
     """One run in a list. `started` and `ended` are ISO 8601 in UTC, `epoch` counts the epochs that ended; `best` and
-    `last` are {"epoch", "metrics"}. `problem` says what is wrong with its folder, if anything."""
+    `last` are {"epoch", "metrics"}, `seconds` is how long it ran altogether. `fields` are those of its experiment, as
+    `spec.flatten` gives them; empty where they are not read yet or not readable. `problem` says what is wrong with its
+    folder, if anything."""
 
     run: str
     path: Path
@@ -41,6 +46,19 @@ class Summary:
     parameters: int | None = None
     device: str = ""
     problem: str | None = None
+    seconds: float | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    notes: Notes = NO_NOTES
+
+    @property
+    def label(self) -> str:
+        """What people call it: the name they gave it, else the experiment's."""
+        return self.notes.name or self.name
+
+    @property
+    def live(self) -> bool:
+        """Whether it is being trained, as far as is known."""
+        return self.status in LIVE_STATUSES
 
 
 def list_runs(store: Path) -> list[Summary]:
@@ -51,8 +69,21 @@ def list_runs(store: Path) -> list[Summary]:
     return [summarize(store / name) for name in run_names(store)]
 
 
-def summarize(path: Path) -> Summary:
-    """One run, from its summary and, without a final status in that, a look at whether its owner lives."""
+def summarize(path: Path, watch: owner.BeatWatch | None = None, fields: bool = True) -> Summary:
+    """One run, from its summary and, without a final status in that, a look at whether its owner lives.
+
+    An owner on another machine is taken for dead once `watch`, which the caller keeps from look to look, has seen no
+    beat for long. `fields=False` leaves the fields empty where the summary lacks them: older ones do, and reading the
+    experiment takes ten times as long.
+    """
+    found = _summarize(path, watch)
+    if fields and not found.fields:
+        found = replace(found, fields=read_fields(path))
+    notes = read_notes(path)
+    return found if notes is NO_NOTES else replace(found, notes=notes)
+
+
+def _summarize(path: Path, watch: owner.BeatWatch | None) -> Summary:
     try:
         data = json.loads(files.read_bounded(path / "summary.json", MAX_SUMMARY))
         if not isinstance(data, dict) or not isinstance(data.get("status"), str):
@@ -63,11 +94,16 @@ def summarize(path: Path) -> Summary:
     if isinstance(data.get("version"), int) and data["version"] > events.VERSION:
         problem = f"written by a newer layerlab (format {data['version']}): shown as far as it is understood"
     if status not in events.FINAL_STATUSES:
-        record, _, beat_time = read_owner(path)
+        record, beat, beat_time = read_owner(path)
         if record:
-            if owner.is_alive(record, beat_time) is False:
+            alive = owner.is_alive(record, beat_time)
+            silent = alive is None and watch is not None and watch.is_silent(beat)
+            if alive is False or silent:
                 # Its last words may be in the events alone.
-                return _from_events(path, data)
+                found = _from_events(path, data)
+                if silent and found.live:
+                    found = replace(found, status="interrupted", reason=f"{owner.describe(record)} is silent")
+                return found
             status = status if status in events.STATUSES else "starting"
         elif _age(path) < STARTING_SECONDS:
             status = "starting"
@@ -90,6 +126,8 @@ def summarize(path: Path) -> Summary:
         parameters=_count(data.get("parameters")),
         device=_text(data.get("device")),
         problem=problem,
+        seconds=_number(data.get("seconds")),
+        fields=stored_fields(data.get("fields")),
     )
 
 
@@ -118,6 +156,8 @@ def _from_events(path: Path, data: dict[str, Any] | None = None) -> Summary:
         parameters=_count(view.started.get("parameters")),
         device=view.device,
         problem=view.problem,
+        seconds=view.seconds,
+        fields=stored_fields((data or {}).get("fields")),
     )
 
 

@@ -125,6 +125,8 @@ class RunView:
         self.recorded_status = self.status
         self._curve = Curve()
         self._train_seconds: list[float] = []
+        self._session: tuple[float, float] | None = None  # when the newest session began, and its newest event
+        self._earlier_seconds = 0.0
         self._experiment: Experiment | None = None
         self._experiment_read = False
         self._environment: dict[str, Any] | None = None
@@ -141,6 +143,13 @@ class RunView:
     def live(self) -> bool:
         """Whether it is being trained, as far as is known."""
         return self.status in LIVE_STATUSES
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran altogether, by the clock of its events: all sessions, pauses within them included."""
+        if self._session is None:
+            return None
+        return self._earlier_seconds + max(self._session[1] - self._session[0], 0.0)
 
     @property
     def done(self) -> int:
@@ -192,6 +201,11 @@ class RunView:
 
     def apply(self, event: events.Event, when: float) -> None:
         """Take in one event; those of no interest change nothing."""
+        if isinstance(event, events.Opened):
+            self._earlier_seconds = self.seconds or 0.0
+            self._session = when, when
+        elif self._session is not None:
+            self._session = self._session[0], max(self._session[1], when)
         handle = _HANDLERS.get(type(event))
         if handle is not None:
             handle(self, event, when)
@@ -232,6 +246,7 @@ class RunView:
             "best": _numbers_as_text(self.best),
             "last": _numbers_as_text(self.last),
             "seconds_per_epoch": self.seconds_per_epoch,
+            "seconds": self.seconds,
             "parameters": self.started.get("parameters"),
             "device": self.device,
         }

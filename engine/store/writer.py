@@ -34,7 +34,7 @@ LAST_TRIES = 5
 MAX_WAITING_BYTES = 16 << 20
 # The events without which the rest still makes sense: dropped first when the disk takes nothing for long.
 DROPPABLE = (b'{"event":"Progress"', b'{"event":"Telemetry"')
-CREATORS = ("created", "source", "experiment")
+CREATORS = ("created", "source", "experiment", "fields")
 SYNCED = (events.EpochEnded, events.CheckpointSaved, events.StatusChanged, events.Tested)
 
 
@@ -275,7 +275,7 @@ class RunWriter:
             summary = files.read_json(self.path / "summary.json")
         except (OSError, ValueError):
             return {}
-        return {name: summary[name] for name in CREATORS if isinstance(summary.get(name), str | float)}
+        return {name: summary[name] for name in CREATORS if isinstance(summary.get(name), str | float | dict)}
 
     def _finish(self) -> None:
         try:
