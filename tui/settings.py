@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ class Settings:
     whose layers experiments may use; `store` and `data` stand where neither an option nor the environment names one."""
 
     theme: str = "auto"
-    keys: Mapping[str, str] = MappingProxyType({})
+    keys: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     allow: tuple[str, ...] = ()
     store: Path | None = None
     data: Path | None = None

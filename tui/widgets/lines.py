@@ -80,7 +80,8 @@ class StyledLines:
             styles = {style: self.get_component_rich_style(f"lines--{style}") for style in STYLES}
             styles[""] = self.rich_style
             for cursor in ("cursor", "cursor-dim"):
-                styles[cursor] = self.get_component_rich_style(f"lines--{cursor}")
+                # Laid over the styles of a row, whose colours stay.
+                styles[cursor] = self.get_component_rich_style(f"lines--{cursor}", partial=True)
             self._line_styles = styles  # type: ignore[attr-defined]
         found: Style = styles.get(name, styles[""])
         return found
