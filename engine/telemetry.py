@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from typing import Any
 
 import psutil
+
+from engine.gpus import Card, Nvml, TorchDevice, matches
 
 try:
     import resource
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
-NO_NVML = "no NVIDIA driver answers: GPU readings are not available"
+NO_NVML = "no NVIDIA driver answers: what others use of a GPU, and its utilisation, are not known"
+NOT_NVIDIA = "utilisation and what others use are not known: there is no NVML for this GPU"
 
 
 class Sampler:
@@ -24,16 +28,20 @@ class Sampler:
         self.device = device
         self._process = psutil.Process()
         self._process.cpu_percent()
-        self._nvml = nvml
-        self._nvml_failed = False
-        self._started = False
+        self._module = nvml
+        self._nvml: Nvml | None = None
+        self._nvml_problem = ""
+        self._cards: list[Card] | None = None
+        self._card_notes: list[str] = []
+        self._peak_begun = False
 
     def sample(self) -> dict[str, Any]:
         """Bytes, percent, and under "notes" words for what cannot be known.
 
-        `rss`, `rss_peak`, `cpu_percent` (100 is one core) of this process; `system_used`, `system_total`;
-        `cuda_allocated`, `cuda_reserved`, `cuda_peak` where this process uses CUDA; `gpus`, a list of index, name,
-        uuid, used, total, utilisation (percent, or None) and own (what this process uses of it, or None).
+        `rss`, `rss_peak`, `cpu_percent` (100 is one core) of this process; `system_used`, `system_total`; `gpus`, a
+        list, the one that trains first: index, name, uuid, used, total, utilisation (percent), own (what this process
+        uses of it), processes (how many others compute on it), each None where it is not known. Where torch uses a GPU
+        in this process: device (as torch names it), training, allocated, reserved, peak (since the sampler began).
         """
         notes: list[str] = []
         values: dict[str, Any] = {}
@@ -45,101 +53,158 @@ class Sampler:
         if resource is not None:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             values["rss_peak"] = max(peak if sys.platform == "darwin" else peak * 1024, values.get("rss", 0))
-        values.update(_torch_memory(self.device))
-        if self.device is None or self.device.startswith("cuda"):
+        if self.device is None or not self.device.startswith("cpu"):
             gpus = self._gpus(notes)
             if gpus:
                 values["gpus"] = gpus
         if notes:
-            values["notes"] = notes
+            # Several slices of a GPU say the same.
+            values["notes"] = list(dict.fromkeys(notes))
         return values
 
     def _gpus(self, notes: list[str]) -> list[dict[str, Any]]:
-        nvml = self._start_nvml()
-        if nvml is None:
-            notes.append(NO_NVML)
+        devices = torch_devices(reset_peak=not self._peak_begun)
+        self._peak_begun = self._peak_begun or bool(devices)
+        if _without_nvml(self.device):
+            notes.append(NOT_NVIDIA)
+            cards: list[Card] = []
+        else:
+            cards = self._known_cards(notes)
+        return self._readings(cards, devices, notes)
+
+    def _readings(self, cards: list[Card], devices: list[TorchDevice], notes: list[str]) -> list[dict[str, Any]]:
+        found = matches(cards, devices, os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+        trains = _training_index(self.device)
+        by_card = {id(card): index for index, card in found.items()}
+        of_index = {device.index: device for device in devices}
+        untold = any(device.reserved and device.index not in found for device in devices)
+        readings: list[tuple[int, dict[str, Any]]] = []
+        for card in cards:
+            device = of_index.get(by_card.get(id(card), -1))
+            in_use = bool(device.reserved) if device is not None else None if untold else False
+            values = self._nvml.read(card, notes, in_use) if self._nvml else {}
+            if values.get("total") is None:
+                # The driver may be gone or the card lost: look anew next time.
+                self._cards = None
+            readings.append((_rank(device, trains), values | _of_torch(device, trains)))
+        for device in devices:
+            if device.index in found or not (device.reserved or device.index == trains):
+                continue
+            if cards:
+                notes.append(f"{device.label} is none of the GPUs that NVML shows here, as far as can be told")
+            values = {"index": device.index, "name": device.name, "uuid": device.uuid, "used": device.used}
+            values |= {"total": device.total, "utilisation": None, "own": None, "processes": None}
+            readings.append((_rank(device, trains), values | _of_torch(device, trains)))
+        return [values for _, values in sorted(readings, key=lambda reading: reading[0])]
+
+    def _known_cards(self, notes: list[str]) -> list[Card]:
+        """The cards, looked for once; again where one could not be read."""
+        if self._nvml is None and not self._nvml_problem:
+            try:
+                if self._module is None:
+                    import pynvml
+
+                    self._module = pynvml
+                self._nvml = Nvml(self._module)
+            except Exception as error:
+                # Whatever a broken driver does: there are no readings, and training goes on.
+                self._nvml_problem = str(error) or type(error).__name__
+        if self._nvml is None:
+            notes.append(f"{NO_NVML} ({self._nvml_problem[:200]})")
             return []
-        try:
-            count = nvml.nvmlDeviceGetCount()
-        except nvml.NVMLError as error:
-            notes.append(f"the GPUs cannot be counted: {error}")
-            return []
-        return [_gpu(nvml, index, notes) for index in range(count)]
-
-    def _start_nvml(self) -> Any:
-        if self._started or self._nvml_failed:
-            return None if self._nvml_failed else self._nvml
-        try:
-            if self._nvml is None:
-                import pynvml
-
-                self._nvml = pynvml
-            self._nvml.nvmlInit()
-            self._started = True
-        except Exception:
-            # Whatever a broken driver does: there are no readings, and training goes on.
-            self._nvml_failed = True
-        return None if self._nvml_failed else self._nvml
+        if self._cards is None:
+            self._card_notes = []
+            self._cards = self._nvml.cards(self._card_notes)
+        notes += self._card_notes
+        return self._cards
 
 
-def _gpu(nvml: Any, index: int, notes: list[str]) -> dict[str, Any]:
-    """One GPU; what it does not tell is None, with a note."""
-
-    def ask(what: str, function: str, *arguments: Any) -> Any:
-        try:
-            return getattr(nvml, function)(handle, *arguments)
-        except (nvml.NVMLError, AttributeError) as error:
-            notes.append(f"GPU {index}: {what} is not known ({error})")
-            return None
-
-    values: dict[str, Any] = {
-        "index": index, "name": None, "uuid": None, "used": None, "total": None, "utilisation": None, "own": None,
-    }  # fmt: skip
-    try:
-        handle = nvml.nvmlDeviceGetHandleByIndex(index)
-    except nvml.NVMLError as error:
-        notes.append(f"GPU {index} cannot be read ({error})")
-        return values
-    values["name"], values["uuid"] = _text(ask("name", "nvmlDeviceGetName")), _text(ask("uuid", "nvmlDeviceGetUUID"))
-    if (memory := ask("memory", "nvmlDeviceGetMemoryInfo")) is not None:
-        values["used"], values["total"] = int(memory.used), int(memory.total)
-    if (load := ask("utilisation", "nvmlDeviceGetUtilizationRates")) is not None:
-        values["utilisation"] = int(load.gpu)
-    processes = ask("memory by process", "nvmlDeviceGetComputeRunningProcesses")
-    if processes is not None:
-        own = [process for process in processes if process.pid == psutil.Process().pid]
-        if own and own[0].usedGpuMemory is not None:
-            values["own"] = int(own[0].usedGpuMemory)
-        elif not processes and values["used"] and _uses_cuda():
-            notes.append(f"GPU {index}: its processes are hidden from here (a container?)")
-    return values
+def _training_index(device: str | None) -> int | None:
+    """Torch's number of the GPU that a device names; "cuda" and "mps" are the first."""
+    if device is None or device.startswith("cpu"):
+        return None
+    number = device.partition(":")[2]
+    return int(number) if number.isdigit() else 0
 
 
-def _text(value: Any) -> str | None:
-    # Older bindings give bytes.
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
+def _rank(device: TorchDevice | None, trains: int | None) -> int:
+    if device is None:
+        return 2
+    return 0 if device.index == trains else 1
 
 
-def _uses_cuda() -> bool:
-    """Whether this process has CUDA in use already; asking must not start it."""
-    torch = sys.modules.get("torch")
-    cuda = getattr(torch, "cuda", None)
-    return bool(cuda is not None and hasattr(cuda, "is_initialized") and cuda.is_initialized())
-
-
-def _torch_memory(device: str | None) -> dict[str, int]:
-    if device == "cpu" or not _uses_cuda():
+def _of_torch(device: TorchDevice | None, trains: int | None) -> dict[str, Any]:
+    """What torch knows of a GPU in this process: nothing of one on which it has no memory."""
+    if device is None or not (device.reserved or device.index == trains):
         return {}
-    cuda = sys.modules["torch"].cuda
-    place = device if device is not None and device.startswith("cuda") else None
-    return {
-        "cuda_allocated": cuda.memory_allocated(place),
-        "cuda_reserved": cuda.memory_reserved(place),
-        "cuda_peak": cuda.max_memory_allocated(place),
-    }
+    told = {"allocated": device.allocated, "reserved": device.reserved, "peak": device.peak}
+    values: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
+    return {"device": device.label, **({"training": True} if device.index == trains else {}), **values}
+
+
+def _without_nvml(device: str | None) -> bool:
+    """Whether the GPU is one that NVML cannot know: Apple's, or AMD's under torch's CUDA names."""
+    version = getattr(sys.modules.get("torch"), "version", None)
+    return device is not None and (device.startswith("mps") or bool(getattr(version, "hip", None)))
+
+
+def torch_devices(reset_peak: bool = False) -> list[TorchDevice]:
+    """The GPUs that torch has in use in this process, empty where it has none; asking starts nothing.
+
+    `reset_peak` lets the peak begin anew: one process may train several runs after each other.
+    """
+    torch: Any = sys.modules.get("torch")
+    try:
+        if torch is not None and torch.cuda.is_initialized():
+            return [_cuda_device(torch, index, reset_peak) for index in range(torch.cuda.device_count())]
+        if torch is not None and "torch.mps" in sys.modules and torch.backends.mps.is_available():
+            mps = torch.mps
+            return [
+                TorchDevice(
+                    0,
+                    "mps",
+                    "Apple GPU",
+                    total=mps.recommended_max_memory(),
+                    allocated=mps.current_allocated_memory(),
+                    reserved=mps.driver_allocated_memory(),
+                )
+            ]
+    except Exception:
+        # torch may be half imported in another thread, or the device lost.
+        return []
+    return []
+
+
+def _cuda_device(torch: Any, index: int, reset_peak: bool) -> TorchDevice:
+    # One call in place of three: it gathers all of the allocator's numbers each time.
+    statistics = torch.cuda.memory_stats(index)
+    reserved = int(statistics.get("reserved_bytes.all.current", 0))
+    if reset_peak and reserved:
+        torch.cuda.reset_peak_memory_stats(index)
+    properties = torch.cuda.get_device_properties(index)
+    uuid = getattr(properties, "uuid", None)
+    place = [getattr(properties, name, None) for name in ("pci_domain_id", "pci_bus_id", "pci_device_id")]
+    hip = bool(getattr(torch.version, "hip", None))
+    free, total = torch.cuda.mem_get_info(index) if hip and reserved else (None, int(properties.total_memory))
+    return TorchDevice(
+        index,
+        name=str(properties.name),
+        uuid=None if uuid is None else str(uuid),
+        pci=None if None in place else (int(place[0]), int(place[1]), int(place[2])),  # type: ignore[arg-type]
+        total=total,
+        allocated=int(statistics.get("allocated_bytes.all.current", 0)),
+        reserved=reserved,
+        peak=int(statistics.get("allocated_bytes.all.peak", 0)),
+        used=None if free is None else total - free,
+    )
 
 
 _samplers: dict[str | None, Sampler] = {}
+
+
+def begin(device: str | None) -> None:
+    """A run begins on this device: its peak is its own."""
+    _samplers[device] = Sampler(device)
 
 
 def sample(device: str | None = None) -> dict[str, Any]:

@@ -33,7 +33,7 @@ RETRY_SECONDS = 1.0
 LAST_TRIES = 5
 MAX_WAITING_BYTES = 16 << 20
 # The events without which the rest still makes sense: dropped first when the disk takes nothing for long.
-DROPPABLE = (b'{"event":"Progress"', b'{"event":"Telemetry"')
+DROPPABLE = (b'{"event":"Progress"', b'{"event":"Telemetry"', b'{"event":"Measured"')
 CREATORS = ("created", "source", "experiment", "fields")
 SYNCED = (events.EpochEnded, events.CheckpointSaved, events.StatusChanged, events.Tested)
 
@@ -193,6 +193,7 @@ class RunWriter:
         self._view.apply(event, when)
         if isinstance(event, events.Started):
             self._device = event.device
+            telemetry.begin(event.device)
         if isinstance(event, SYNCED):
             self._must_sync = self._summary_changed = True
         self._lines.append(line)
