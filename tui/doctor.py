@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ def examine(store: Path, data: Path) -> list[Finding]:
         ("torch", torch_findings),
         ("memory", memory),
         ("terminal", terminal),
+        ("settings", settings),
         ("store", lambda: store_findings(store)),
         ("data", lambda: data_findings(data)),
         ("logout", logout),
@@ -152,6 +153,24 @@ def _colours(kind: str) -> str:
     if os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
         return "16 million colours"
     return "256 colours" if "256" in kind else "16 colours"
+
+
+def settings() -> list[Finding]:
+    """The person's settings file, and what in it is wrong."""
+    from tui.settings import load_settings, settings_path
+
+    path = settings_path()
+    if path is None:
+        return [Finding("settings", WORKS, "no settings file: there is no home folder to hold one")]
+    read, problems = load_settings(path)
+    if problems:
+        *others, last = (Finding("settings", CARE, problem) for problem in problems)
+        return [*others, replace(last, advice="what is wrong has its default value; layerlab starts all the same")]
+    if not path.exists():
+        return [Finding("settings", WORKS, f"no settings file; {path} would be read")]
+    said = [f"theme {read.theme}", f"{len(read.keys)} key{'' if len(read.keys) == 1 else 's'} changed"]
+    said += [f"allows {', '.join(read.allow)}"] if read.allow else []
+    return [Finding("settings", WORKS, f"{path}: {', '.join(said)}")]
 
 
 def store_findings(store: Path) -> list[Finding]:

@@ -28,6 +28,8 @@ def layerlab(
     """The command line, run in this process in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name in ("LAYERLAB_RUNS", "LAYERLAB_DATA", "COLUMNS"):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for name in ("LAYERLAB_CONFIG", "LAYERLAB_RUNS", "LAYERLAB_DATA", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     return CommandLine(tmp_path, capsys)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.errors import RequestError, did_you_mean
-from tui.cli.options import AllowOption, DataOption, DownloadOption, JsonOption, SetOption, data_folder, load
+from tui.cli.options import AllowOption, DataOption, DownloadOption, JsonOption, SetOption, allowed, data_folder, load
 
 if TYPE_CHECKING:
     from engine.check import Report
@@ -122,7 +122,7 @@ def check_experiment(experiment: Experiment, data: Path | None, download: bool, 
     from engine.check import check
     from engine.data.info import Place
 
-    for module in allow or ():
+    for module in allowed(allow):
         catalogue.allow(module)
     return check(experiment, Place(data_folder(data), download))
 

@@ -12,6 +12,7 @@ from engine.errors import RequestError, did_you_mean
 
 if TYPE_CHECKING:
     from engine.spec import Experiment
+    from tui.settings import Settings
 
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else there.")
@@ -44,9 +45,22 @@ RunArgument = Annotated[
 ]
 
 
+def person() -> Settings:
+    """The person's settings. What is wrong with their file `layerlab doctor` and the application tell."""
+    from tui.settings import load_settings, settings_path
+
+    return load_settings(settings_path())[0]
+
+
+def allowed(modules: list[str] | None) -> tuple[str, ...]:
+    """The modules that experiments may use: those of --allow, and those of the settings."""
+    return tuple(dict.fromkeys([*(modules or ()), *person().allow]))
+
+
 def store_folder(runs: Path | None) -> Path:
-    """The store: what was given, else LAYERLAB_RUNS, else `runs` in the current folder."""
-    return (runs or Path(os.environ.get("LAYERLAB_RUNS") or "runs")).expanduser()
+    """The store: what was given, else LAYERLAB_RUNS, else the settings' `store`, else `runs` in the current folder."""
+    named = runs or os.environ.get("LAYERLAB_RUNS") or person().store or "runs"
+    return Path(named).expanduser()
 
 
 def cache_folder() -> Path:
@@ -61,8 +75,8 @@ def cache_folder() -> Path:
 
 
 def data_folder(data: Path | None) -> Path:
-    """The data folder: what was given, else LAYERLAB_DATA, else `data` in the cache folder."""
-    named = data or os.environ.get("LAYERLAB_DATA")
+    """The data folder: what was given, else LAYERLAB_DATA, else the settings' `data`, else one in the cache folder."""
+    named = data or os.environ.get("LAYERLAB_DATA") or person().data
     return Path(named).expanduser() if named else cache_folder() / "data"
 
 

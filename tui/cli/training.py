@@ -19,6 +19,7 @@ from tui.cli.options import (
     RunArgument,
     RunsOption,
     SetOption,
+    allowed,
     data_folder,
     load,
     store_folder,
@@ -153,12 +154,12 @@ def train_one(
     data: Path | None,
     launcher: Launcher,
     download: bool,
-    allow: Sequence[str] | None,
+    allow: list[str] | None,
 ) -> tuple[RunView, int]:
     """Check an experiment, make its run and train it to the end; gives the run as read back, and the exit status."""
     from engine.launch import prepare_run
 
-    path = prepare_run(experiment, store, data_folder(data), download=download, allow=tuple(allow or ()))
+    path = prepare_run(experiment, store, data_folder(data), download=download, allow=allowed(allow))
     return run_to_the_end(path, data, launcher, download, allow)
 
 
@@ -167,7 +168,7 @@ def run_to_the_end(
     data: Path | None,
     launcher: Launcher,
     download: bool,
-    allow: Sequence[str] | None,
+    allow: list[str] | None,
     resume: bool = False,
     add_epochs: int = 0,
 ) -> tuple[RunView, int]:
@@ -190,7 +191,7 @@ def run_to_the_end(
             download=download,
             resume=resume,
             add_epochs=add_epochs,
-            allow=tuple(allow or ()),
+            allow=allowed(allow),
         )
         view = follow(
             reader,
