@@ -18,6 +18,8 @@ from textual.color import Color
 from textual.filter import LineFilter, Monochrome, NoColor
 from textual.theme import Theme
 
+from tui.state import State
+
 # The style sheets use these variables beside Textual's own. Runs that are compared are told apart by hue and lightness,
 # also by people who see red and green alike.
 DARK = {
@@ -165,6 +167,7 @@ def _of_the_terminal(name: str, styles: dict[str, str]) -> Theme:
 
 THEMES |= {"ansi": _of_the_terminal("ansi", _UNCOLOURED), "plain": _of_the_terminal("plain", _PLAIN)}
 CYCLE = ("dark", "light", "ansi")
+NAMES = {"dark": "dark", "light": "light", "ansi": "the terminal's own sixteen"}
 
 
 class Plain(LineFilter):
@@ -227,6 +230,21 @@ def next_theme(app: App[Any]) -> str:
     if not app.no_color:
         app.theme = CYCLE[(CYCLE.index(app.theme) + 1) % len(CYCLE)] if app.theme in CYCLE else CYCLE[0]
     return app.theme
+
+
+def chosen(setting: str, state: State) -> str:
+    """What was last chosen on this store, unless the settings say something else since; otherwise what they say."""
+    last = state.names("theme")
+    return last[0] if len(last) == 2 and last[1] == setting and last[0] in CYCLE else setting
+
+
+def change_theme(app: App[Any], setting: str, state: State) -> str:
+    """Set the next theme and remember it; what to tell the person."""
+    if app.no_color:
+        return "this terminal has no colours, or NO_COLOR is set: there is one theme"
+    name = next_theme(app)
+    state.put("theme", [name, setting])
+    return f"colours: {NAMES[name]}"
 
 
 THEME = THEMES["dark"]
