@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from engine.events import Started
 
 if TYPE_CHECKING:
     from engine.session import Session
+    from engine.shapes import Propagation, Row
+
+
+def labelled(propagations: Mapping[str, Propagation]) -> Iterator[tuple[str, Row]]:
+    """Every module with the path that events call it by: it begins with the network's name where there are several."""
+    prefix = len(propagations) > 1
+    for name, found in propagations.items():
+        for row in found.rows:
+            yield f"{name}.{row.path}" if prefix else row.path, row
 
 
 def announcement(session: Session) -> Started:
-    """The first event of a session. Paths of modules begin with the network's name where there are several."""
+    """The first event of a session."""
     spec, prepared = session.experiment, session.prepared
-    prefix = len(session.propagations) > 1
     modules = tuple(
         {
-            "path": f"{name}.{row.path}" if prefix else row.path,
+            "path": label,
             "call": row.call,
             "output_shape": list(row.output_shape),
             "parameters": row.parameters,
@@ -24,8 +33,7 @@ def announcement(session: Session) -> Started:
             "macs": row.macs,
             "depth": row.depth,
         }
-        for name, found in session.propagations.items()
-        for row in found.rows
+        for label, row in labelled(session.propagations)
     )
     parameters = [p for network in session.networks.values() for p in network.parameters()]
     return Started(

@@ -20,6 +20,7 @@ VERSION = 1
 MAX_LINE = 1 << 20
 MAX_TEXT = 100_000
 MAX_MODULES = 2_000
+MEASURES = ("weight_norm", "grad_norm", "update_ratio", "dead")
 FINAL_STATUSES = ("finished", "stopped", "failed")
 STATUSES = ("starting", "running", "paused", *FINAL_STATUSES)
 
@@ -91,6 +92,16 @@ class Tested:
     epoch: int
     step: int
     metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the layers did up to `step`: one dict a module, in the order of `Started.modules`, with its path and what is
+    known of weight_norm, grad_norm (before clipping), update_ratio and dead (share of a ReLU's units that never fire);
+    see gauge.py. Each is the newest one."""
+
+    step: int
+    modules: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,6 +182,7 @@ Event = (
     | Progress
     | EpochEnded
     | Tested
+    | Measured
     | Checkpoint
     | CheckpointSaved
     | Controlled
@@ -188,6 +200,7 @@ _WRITTEN: dict[str, type[Any]] = {
         Progress,
         EpochEnded,
         Tested,
+        Measured,
         CheckpointSaved,
         Controlled,
         Message,
@@ -214,7 +227,7 @@ def to_line(event: Event, time: float) -> str:
     data: dict[str, Any] = {"event": name, "time": _plain(time)}
     for item in dataclasses.fields(event):
         data[item.name] = _plain(getattr(event, item.name))
-    if isinstance(event, Started) and len(event.modules) > MAX_MODULES:
+    if isinstance(event, Started | Measured) and len(event.modules) > MAX_MODULES:
         data["modules"] = data["modules"][:MAX_MODULES]
     try:
         line = json.dumps(data, allow_nan=False, separators=(",", ":"))
@@ -292,6 +305,14 @@ def _float(value: Any) -> float:
         return float(value)
     except OverflowError:
         raise EventError("a number was expected, not one beyond every float") from None
+
+
+def number(value: Any) -> float | None:
+    """A number of an event's dict, in which those that JSON lacks stay strings; None where it is none."""
+    try:
+        return _float(value)
+    except EventError:
+        return None
 
 
 def _text(value: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -17,24 +17,26 @@ import torch
 from torch import Tensor, nn
 
 from engine import device as devices
-from engine import diagnosis, snapshot
-from engine.announcement import announcement
+from engine import diagnosis, evaluation, snapshot
+from engine.announcement import announcement, labelled
 from engine.build import build_network
 from engine.checkpoint_plan import CheckpointPlan
 from engine.control import Mailbox, Request
 from engine.data.prepare import Prepared
-from engine.data.resident import Resident
 from engine.errors import RunError
 from engine.events import (
     Checkpoint,
     Controlled,
     EpochEnded,
     Event,
+    Measured,
     Message,
     Progress,
     StatusChanged,
     Tested,
 )
+from engine.gauge import Gauge
+from engine.health import Health
 from engine.metrics import improves
 from engine.optimize import WANTS_CLOSURE, Schedule, build_optimizers
 from engine.shapes import Propagation
@@ -44,8 +46,6 @@ from engine.stepping import NonFiniteLoss, Stepper, set_training
 from engine.tasks import Outcome, Setting, Task
 
 PROGRESS_SECONDS = 0.25
-EVALUATION_BYTES = 64 << 20  # of activations in a batch of evaluation
-EVALUATION_BATCH = 2000
 WAYS_TO_END = ("", "stop_epoch", "stop", "discard")  # the later one counts where several were asked for
 
 
@@ -105,6 +105,9 @@ class Session:
             monitor=experiment.monitor or self._default_metric("loss"),
         )
 
+        paths = {name: [row.path for row in found.rows] for name, found in propagations.items()}
+        self.gauge = Gauge(self.networks, paths)
+        self.health = Health(dict(labelled(propagations)), self.monitor)
         self.epochs = experiment.epochs
         self.epoch = 0  # epochs that are over
         self.batch = 0  # batches done of the epoch under way
@@ -179,11 +182,14 @@ class Session:
         while group := tuple(islice(batches, spec.accumulate)):
             if self.schedule.per_batch:
                 self._lr = self.schedule.lr
+            measured = self.gauge.begin(stepper_of.values())
             stepped = [stepper.step(group, self._note) for stepper in stepper_of.values()]
             self.batch += len(group)
             self.step += 1
             if all(stepped):
                 self.schedule.after_step()
+            if measured and self.gauge.end(all(stepped)):
+                yield from self._measured()
             now = time.perf_counter()
             if now - shown >= PROGRESS_SECONDS:
                 self._train_seconds = before + now - began - self._away
@@ -208,12 +214,15 @@ class Session:
         """Measure, remember the best, step the schedule, begin the next epoch."""
         began, away = time.perf_counter(), self._away
         metrics = {f"train/{name}": value for name, value in self.meter.compute().items()}
+        watched = self.gauge.next_evaluation()
         if self.prepared.val is not None:
-            found = yield from self._evaluate(self.prepared.val)
+            found = yield from evaluation.evaluate(self, self.prepared.val, watch=watched)
             if found is None:
                 return
             metrics |= {f"val/{name}": value for name, value in found.items()}
             self._check_weights(metrics["val/loss"])
+        elif watched:
+            evaluation.watch_units(self)
         metrics["lr"] = self._lr
         seconds = {"train": self._train_seconds, "evaluate": time.perf_counter() - began - (self._away - away)}
         samples = self.meter.samples
@@ -223,6 +232,9 @@ class Session:
         self.meter = self.task.meter(training=True)
         is_best = self._remember(metrics)
         yield EpochEnded(self.epoch, self.step, metrics, seconds, is_best, samples)
+        if watched and self.gauge.read_units():
+            yield from self._measured()
+        yield from self.health.epoch_ended(self.step, self.epoch, metrics)
         if self._plan.due_after_epoch:
             yield from self._checkpoint()
         if self.mailbox.pending:
@@ -238,42 +250,6 @@ class Session:
         weights = {name: snapshot.copy(stepper.evaluated.state_dict()) for name, stepper in self.steppers.items()}
         self.best = Best(self.epoch, self.step, value, dict(metrics), weights, saved=False)
         return True
-
-    def _evaluate(self, part: Resident) -> Generator[Event, None, dict[str, float] | None]:
-        """The metrics of a part as the return value, None where a request ended it. Leaves modes, buffers and
-        generators as they were."""
-        found = None
-        networks = {name: stepper.evaluated for name, stepper in self.steppers.items()}
-        generators = snapshot.generators(self.device)
-        meter = self.task.meter(training=False)
-        for network in networks.values():
-            network.eval()
-        autocast = next(iter(self.steppers.values())).autocast
-        for batch in part.ordered(self._evaluation_batch()):
-            with torch.inference_mode(), autocast():
-                outcome = self.task.evaluate(batch, networks)
-                meter.update(outcome.loss, outcome.weight, outcome.output, outcome.target)
-            if self.mailbox.pending:
-                # A resume evaluates from the beginning, so a checkpoint made here holds what it began with.
-                drawn = snapshot.generators(self.device)
-                snapshot.restore_generators(generators, self.device)
-                yield from self._obey()
-                if self._leaving:
-                    break
-                snapshot.restore_generators(drawn, self.device)
-        else:
-            with torch.inference_mode():
-                found = meter.compute()
-        snapshot.restore_generators(generators, self.device)
-        for network in self.networks.values():
-            set_training(network)
-        return found
-
-    def _evaluation_batch(self) -> int:
-        size = max(
-            sum(row.activation_bytes for row in found.rows if row.depth == 0) for found in self.propagations.values()
-        )
-        return min(EVALUATION_BATCH, max(self.experiment.data.batch_size, EVALUATION_BYTES // max(size, 1)))
 
     def _finish(self) -> Iterator[Event]:
         """Save where it stands; at the end proper also restore the best weights and measure the test part with them."""
@@ -291,7 +267,7 @@ class Session:
                 self.networks[name].load_state_dict(self.best.weights[name])
                 stepper.evaluated.load_state_dict(self.best.weights[name])
         if self.prepared.test is not None:
-            found = yield from self._evaluate(self.prepared.test)
+            found = yield from evaluation.evaluate(self, self.prepared.test)
             if found is None:  # asked to stop while measuring: nothing of the training is missing
                 discarded = self._ending == "discard"
                 self.status = "stopped"
@@ -357,6 +333,12 @@ class Session:
         mean = sum(losses) / len(losses) if losses else float("nan")
         elapsed = self._elapsed + self._train_seconds
         return Progress(self.step, self.epoch + 1, self.batch, self.batches, mean, self._lr, rate, elapsed)
+
+    def _measured(self) -> Iterator[Event]:
+        """The gauge's newest readings, and what they say of the training's health."""
+        rows = self.gauge.rows
+        yield Measured(self.step, rows)
+        yield from self.health.measured(self.step, rows)
 
     def _check_losses(self, losses: list[float]) -> None:
         """On a GPU losses are looked at when they are read, a few times a second."""

@@ -51,6 +51,8 @@ class Stepper:
         # On the CPU the loss is at hand; elsewhere reading it would make every step wait for the device.
         self._look = device.type == "cpu"
         self.scaler = torch.amp.GradScaler(device.type) if autocast is torch.float16 else None
+        # Called with the parameters once their gradients are whole, before anything bounds them; see gauge.py.
+        self.before_clipping: Callable[[Sequence[Tensor]], None] | None = None
         self.average: AveragedModel | None = None
         if experiment.ema is not None:
             self.average = AveragedModel(
@@ -136,6 +138,8 @@ class Stepper:
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
 
     def _clip(self) -> None:
+        if self.before_clipping is not None:
+            self.before_clipping(self._parameters)
         if self._clip_norm is not None:
             nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
         if self._clip_value is not None:

@@ -84,8 +84,8 @@ class RunView:
 
     `epoch` is the one under way, or the last that ended, from 1. `curve` holds (step, epochs so far, loss). `started`
     is the `Started` event as a dict (device, precision, counts of samples and parameters, classes, ...), empty before
-    it. `best` and `last` are {"epoch", "metrics"}. Times are unix seconds; `seconds_per_epoch` is the median of the
-    training part alone.
+    it. `measured` holds the newest row of each module by its path, as `Measured` has it. `best` and `last` are
+    {"epoch", "metrics"}. Times are unix seconds; `seconds_per_epoch` is the median of the training part alone.
     """
 
     path: Path
@@ -103,6 +103,8 @@ class RunView:
     history: list[EpochRow] = field(default_factory=list)
     telemetry: list[dict[str, Any]] = field(default_factory=list)
     modules: list[dict[str, Any]] = field(default_factory=list)
+    measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+    measured_step: int | None = None
     messages: list[MessageRow] = field(default_factory=list)
     controls: list[events.Controlled] = field(default_factory=list)
     started: dict[str, Any] = field(default_factory=dict)
@@ -216,6 +218,8 @@ class RunView:
 
         At an epoch's last step the epoch may still have to be measured, so `epochs` says how many were over.
         """
+        if self.measured_step is not None and self.measured_step > step:
+            self.measured, self.measured_step = {}, None
         upto = math.inf if epochs is None else epochs
         kept = [row for row in self.history if row.step <= step and row.epoch <= upto]
         if self.step <= step and len(kept) == len(self.history):
@@ -337,6 +341,14 @@ def _tested(view: RunView, event: events.Tested, when: float) -> None:
             entry["metrics"].update(event.metrics)
 
 
+def _measured(view: RunView, event: events.Measured, when: float) -> None:
+    view.measured_step, view.measured = event.step, {}
+    for row in event.modules:
+        path = str(row.get("path", ""))
+        values = {name: value for name in events.MEASURES if (value := events.number(row.get(name))) is not None}
+        view.measured[path] = {"path": path, **values}
+
+
 def _checkpoint_saved(view: RunView, event: events.CheckpointSaved, when: float) -> None:
     view.checkpoint = event
 
@@ -375,6 +387,7 @@ _HANDLERS: dict[type[Any], Callable[[RunView, Any, float], None]] = {
     events.Progress: _progress,
     events.EpochEnded: _epoch_ended,
     events.Tested: _tested,
+    events.Measured: _measured,
     events.CheckpointSaved: _checkpoint_saved,
     events.Controlled: _controlled,
     events.Message: _message,

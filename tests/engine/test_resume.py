@@ -150,7 +150,7 @@ def test_layers_that_draw_in_evaluation_too_go_on_to_the_same_bits(monkeypatch):
     # FractionalMaxPool2d draws its regions in eval mode as well; small batches: several a pass.
     layers = "['FractionalMaxPool2d(2, output_size=5)', 'Dropout(0.1)', 'Flatten()', 'Linear(10)']"
     spec = experiment("activation", f"network.layers={layers}", "data.batch_size=64")
-    monkeypatch.setattr("engine.session.EVALUATION_BATCH", 64)
+    monkeypatch.setattr("engine.evaluation.BATCH", 64)
     whole = train(spec)
     # After the third batch of evaluation; what ends the run later makes no other checkpoint.
     session = make_session(spec, mailbox=Interrupter(1 + 23 + 3, Request("checkpoint"), Request("discard")))

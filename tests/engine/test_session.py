@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from engine import evaluation
 from engine import events as events_module
 from engine.control import Mailbox, Request
 from engine.data.info import Batch
@@ -91,7 +92,7 @@ def test_evaluation_leaves_buffers_generators_and_modes_as_they_were():
     before = torch.get_rng_state()
 
     def evaluate() -> dict[str, float]:
-        steps = session._evaluate(session.prepared.val)
+        steps = evaluation.evaluate(session, session.prepared.val, watch=True)
         try:
             while True:
                 next(steps)
