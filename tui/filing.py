@@ -56,6 +56,11 @@ class Filing:
         else:
             self._write(path, then)
 
+    def save_as(self) -> None:
+        """Ask for a file and save there; from then on it is the draft's."""
+        path = self._app.draft.file
+        self._ask_name(str(path) if path is not None else f"{file_name(self._app.draft.experiment.name)}.toml", None)
+
     def _ask_name(self, proposed: str, then: Callable[[], None] | None) -> None:
         def named(text: str | None) -> None:
             if text is None:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from tui.commands.declaration import COMPOSE, FIX, UNDO, Command
+from tui.commands.declaration import COMPOSE, FIX, REDO, UNDO, Command
 
 COMMANDS = (
     Command("add", "a", "a", "add", "Add a layer after the selected one", COMPOSE),
-    Command("edit", "enter,s", "enter", "edit", "Edit the selected layer or setting as text", COMPOSE),
-    Command("delete", "x,delete", "x", "delete", "Delete the selected layer", COMPOSE),
+    Command("edit", "enter", "enter", "edit", "Edit the selected layer or setting in a form", COMPOSE),
+    Command("delete", "x,delete", "x", "delete", "Delete the selected layers; put a setting back", COMPOSE),
+    Command("wrap", "w", "w", "wrap", "Wrap the selected layers into a container", COMPOSE),
     Command("undo", "u", "u", "undo", "Undo the last change", COMPOSE, when=UNDO),
     Command("apply_fix", "full_stop", ".", "apply fix", "Apply the proposed fix", COMPOSE, when=FIX),
     Command("presets", "p", "p", "presets", "Begin from a preset", COMPOSE),
+    Command("new_network", "n", "n", "new", "Begin with a network without layers", COMPOSE, False),
     Command("save", "ctrl+s", "^s", "save", "Save the experiment to its file, or to a new one", COMPOSE, False),
     Command("open_file", "o,ctrl+o", "o", "open", "Open an experiment from a file", COMPOSE, False),
-    Command("duplicate", "d", "d", "duplicate", "Duplicate the selected layer", COMPOSE, False),
-    Command("move_up", "K", "K", "move up", "Move the selected layer up", COMPOSE, False),
-    Command("move_down", "J", "J", "move down", "Move the selected layer down", COMPOSE, False),
+    Command("add_before", "A", "A", "add before", "Add a layer before the selected one", COMPOSE, False),
+    Command("add_inside", "i", "i", "add inside", "Add a layer to the selected container", COMPOSE, False),
+    Command("edit_text", "e", "e", "edit text", "Edit the selected layers or setting as text", COMPOSE, False),
+    Command("duplicate", "d", "d", "duplicate", "Duplicate the selected layers", COMPOSE, False),
+    Command("move_up", "K", "K", "move up", "Move the selected layers up, into and out of containers", COMPOSE, False),
+    Command("move_down", "J", "J", "move down", "Move the selected layers down", COMPOSE, False),
+    Command("unwrap", "W", "W", "unwrap", "Put what a container holds in its place", COMPOSE, False),
+    Command("select_several", "v", "v", "select", "Select several neighbours: v, then arrows", COMPOSE, False),
+    Command("cut", "X", "X", "cut", "Cut the selected layers", COMPOSE, False),
+    Command("copy", "y", "y", "copy", "Copy the selected layers", COMPOSE, False),
+    Command("paste", "P", "P", "paste", "Paste what was cut or copied after the selected layer", COMPOSE, False),
+    Command("freeze", "f", "f", "freeze", "Freeze the weights of the selected layers, or train them", COMPOSE, False),
+    Command("redo", "U,ctrl+y", "U", "redo", "Redo the change that was undone last", COMPOSE, False, when=REDO),
+    Command("go_to_problem", "exclamation_mark", "!", "go to problem", "Go to the layer that fails", COMPOSE, False),
 )

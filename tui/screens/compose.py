@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.errors import RequestError
 from tui.commands import COMPOSE, PANELS, bindings
-from tui.draft import wrong_setting
 from tui.screens.adder import Adder
 from tui.screens.prompt import Prompt
-from tui.screens.workspace import Workspace
+from tui.screens.recipe_side import RecipeSide
 from tui.suggestions import incoming, wrong_layer
 from tui.widgets.layer_table import LayerTable, totals
 from tui.widgets.lines import Line, Lines, line, split
 from tui.widgets.panel import Panel
-from tui.widgets.recipe import SETTINGS, Recipe
+from tui.widgets.recipe import Recipe
 from tui.widgets.rows import Rows
 
 if TYPE_CHECKING:
     from tui.draft import Draft
 
 
-class ComposeScreen(Workspace):
+class ComposeScreen(RecipeSide):
     """Draws the application's draft and what the check says of it; every change goes to the draft."""
 
     CSS_PATH = "compose.tcss"
@@ -41,10 +40,6 @@ class ComposeScreen(Workspace):
     def layer_table(self) -> LayerTable:
         return self.query_one(LayerTable)
 
-    @property
-    def recipe(self) -> Recipe:
-        return self.query_one(Recipe)
-
     def show(self) -> None:
         """Draw the draft and the newest answer of the check."""
         report, problem = self.app.report, self.app.problem
@@ -52,7 +47,7 @@ class ComposeScreen(Workspace):
         self.layer_table.show(self.draft.layers, self.draft.setting("data.source"), report, problem, checking)
         summary = self.query_one("#totals", Lines)
         summary.set_lines([split(*totals(report, problem, checking), summary.size.width)])
-        self.recipe.show(self.draft.settings(), remarks(report), problem)
+        self.show_recipe(report, problem)
 
     def subject(self) -> Line:
         experiment = self.draft.experiment
@@ -64,9 +59,6 @@ class ComposeScreen(Workspace):
 
     # ------------------------------------------------------------------ changing
 
-    def _in_recipe(self) -> bool:
-        return self.focused is self.recipe
-
     def action_edit(self) -> None:
         if self._in_recipe():
             self._edit_setting(self.recipe.field)
@@ -76,24 +68,7 @@ class ComposeScreen(Workspace):
             self._edit_layer(self.layer_table.selected)
 
     def _edit_setting(self, field: str) -> None:
-        name = next(name for name, known in SETTINGS if known == field)
-        rows: Rows = self.recipe if self._in_recipe() else self.layer_table
-        draft = self.draft
-
-        def changed(text: str | None) -> None:
-            if text is not None:
-                draft.set(field, text)
-                self.app.draft_changed()
-
-        self.app.push_screen(
-            Prompt(
-                name,
-                draft.setting(field),
-                lambda text: wrong_setting(draft.experiment, field, text),
-                rows.row_region(rows.cursor),
-            ),
-            changed,
-        )
+        self.recipe_editing.edit(field)
 
     def _edit_layer(self, number: int) -> None:
         draft = self.draft
@@ -139,6 +114,9 @@ class ComposeScreen(Workspace):
             self.layer_table.select(min(target, len(self.draft.layers) - 1))
 
     def action_delete(self) -> None:
+        if self._in_recipe():
+            self.recipe_editing.reset(self.recipe.field)
+            return
         self._change_layer("delete", select=0)
 
     def action_duplicate(self) -> None:
@@ -186,9 +164,3 @@ class ComposeScreen(Workspace):
     def on_rows_chosen(self, event: Rows.Chosen) -> None:
         if event.twice:
             self.action_edit()
-
-
-def remarks(report: Any) -> dict[str, str]:
-    """What the check adds to the recipe: how many samples there are."""
-    train = report.info.train if report is not None else None
-    return {"data.source": f"{train:,} samples"} if train else {}

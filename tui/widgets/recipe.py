@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from tui.widgets.lines import Line, fit, line, split
+from rich.style import Style
+
+from tui.widgets.lines import Line, Span, fit, line, split, width_of
 from tui.widgets.rows import VIM_KEYS, Rows
 
 # What is shown, and the field of the experiment that `with_settings` knows it by.
@@ -21,15 +23,27 @@ SETTINGS = (
     ("scheduler", "scheduler"),
     ("epochs", "epochs"),
     ("batch", "data.batch_size"),
+    ("accumulate", "accumulate"),
+    ("clip norm", "clip_norm"),
+    ("clip value", "clip_value"),
+    ("early stop", "early_stopping"),
+    ("average", "ema"),
+    ("monitor", "monitor"),
     ("seed", "seed"),
     ("device", "device"),
     ("precision", "precision"),
+    ("init", "network.init"),
+    ("name", "name"),
 )
 LABEL = 12
+AUGMENT = "data.augment"
+ABSENT = ("", "none", "None", "[]", "()")
+Remark = str | Line
 
 
 class Recipe(Rows):
-    """Settings by name. `field` is the dotted field under the cursor."""
+    """Settings by name. `field` is the dotted field under the cursor; each augmentation has a row of its own,
+    `data.augment.0`, above the one that adds another."""
 
     with_cursor = True
     BINDINGS: ClassVar = [*VIM_KEYS]
@@ -38,47 +52,99 @@ class Recipe(Rows):
         super().__init__(id=id)
         self._fields: list[str | None] = []
         self.selectable = lambda index: self._fields[index] is not None
-        self._shown: tuple[Mapping[str, str], Mapping[str, str], Any] = ({}, {}, None)
+        self._shown: tuple[Mapping[str, str], Mapping[str, Remark], Any, Sequence[Line], Sequence[str]] = (
+            {},
+            {},
+            None,
+            (),
+            (),
+        )
+        self._mixed: dict[str, Style] = {}
 
     @property
     def field(self) -> str:
         found = self._fields[self.cursor] if self.cursor < len(self._fields) else None
         return found or SETTINGS[0][1]
 
-    def show(self, values: Mapping[str, str], remarks: Mapping[str, str], problem: Any) -> None:
-        """Draw `values` by field; `remarks` add words behind one, `problem` stands under the field that it is about."""
-        self._shown = (values, remarks, problem)
+    def show(
+        self,
+        values: Mapping[str, str],
+        remarks: Mapping[str, Remark],
+        problem: Any,
+        samples: Sequence[Line] = (),
+        augment: Sequence[str] = (),
+    ) -> None:
+        """Draw `values` by field; `remarks` add words behind one, `problem` stands under the field that it is about,
+        `samples` under the data. `augment` are the augmentations one by one."""
+        self._shown = (values, remarks, problem, samples, augment)
         selected = self.field
         rows: list[Line] = []
-        self._fields = []
-        for name, field in SETTINGS:
+        fields: list[str | None] = []
+        for name, field, value in self._settings(values, augment):
             failing = problem is not None and problem.path == field
-            rows.append(self._setting(name, values.get(field, ""), remarks.get(field, ""), failing))
-            self._fields.append(field)
+            if failing or (problem is not None and problem.path == AUGMENT and field.startswith(AUGMENT)):
+                failing = problem.path == field or field == f"{AUGMENT}.0"
+            rows += self._setting(name, value, remarks.get(field, ""), failing)
+            fields += [field] + [None] * (len(rows) - len(fields) - 1)
+            if field == "data.source":
+                rows += [line(" ") + sample for sample in samples]
             if failing:
-                wrapped = textwrap.wrap(problem.message, max(self.size.width - LABEL - 2, 20))[:4]
-                rows += [line((" " * (LABEL + 1), ""), (text, "bad")) for text in wrapped]
-                if problem.fix is not None and problem.fix.action and problem.fix.path == field:
-                    fix = line((" " * (LABEL + 1), ""), (problem.fix.text, "strong"))
-                    rows.append(split(fix, line((". ", "accent"), ("apply ", "dim")), self.size.width))
-                self._fields += [None] * (len(rows) - len(self._fields))
+                rows += self._problem(problem, field)
+            fields += [None] * (len(rows) - len(fields))
+        self._fields = fields
         self.set_rows(rows)
-        if selected in self._fields:
-            self.cursor = self._fields.index(selected)
+        if selected in fields:
+            self.cursor = fields.index(selected)
+        elif not self.selectable(self.cursor):
+            self.cursor = next(i for i in range(self.cursor, -1, -1) if fields[i] is not None)
+
+    @staticmethod
+    def _settings(values: Mapping[str, str], augment: Sequence[str]) -> list[tuple[str, str, str]]:
+        listed = []
+        for name, field in SETTINGS:
+            if field == AUGMENT and augment:
+                listed += [
+                    ("augment" if index == 0 else "", f"{AUGMENT}.{index}", call) for index, call in enumerate(augment)
+                ]
+                listed.append(("", AUGMENT, ""))
+            elif field in values or field != "network.init":
+                # Several networks have an init each, in the text of the experiment.
+                listed.append((name, field, values.get(field, "")))
+        return listed
+
+    def _problem(self, problem: Any, field: str) -> list[Line]:
+        wrapped = textwrap.wrap(problem.message, max(self.size.width - LABEL - 2, 20))[:4]
+        rows = [line((" " * (LABEL + 1), ""), (text, "bad")) for text in wrapped]
+        if problem.fix is not None and problem.fix.action and problem.fix.path == field:
+            fix = line((" " * (LABEL + 1), ""), (problem.fix.text, "strong"))
+            rows.append(split(fix, line((". ", "accent"), ("apply ", "dim")), self.size.width))
+        return rows
 
     def on_resize(self, event: Any) -> None:
         super().on_resize(event)
         self.show(*self._shown)
 
-    def _setting(self, name: str, value: str, remark: str, failing: bool) -> Line:
+    def line_style(self, name: str) -> Style:
+        """Styles by name, and for pictures two colours: "#ffffff on #000000"."""
+        if not name.startswith("#"):
+            return super().line_style(name)
+        found = self._mixed.get(name)
+        if found is None:
+            found = self._mixed[name] = Style.parse(name)
+        return found
+
+    def _setting(self, name: str, value: str, remark: Remark, failing: bool) -> list[Line]:
         room = max(self.size.width - LABEL - 2, 1)
         shown: Line = line(("✗" if failing else " ", "bad"), (fit(name, LABEL), "dim"))
-        if not value or value in ("none", "None", "[]", "()"):
-            return (*shown, ("none", "dim"))
-        if len(value) + 2 + len(remark) > room:
-            remark = ""
-        return (
-            *shown,
-            (fit(value, room) if len(value) > room else value, ""),
-            (f"  {remark}" if remark else "", "dim"),
-        )
+        told: tuple[Span, ...] = line((remark, "dim")) if isinstance(remark, str) else remark
+        if value in ABSENT:
+            value, style = ("enter adds one" if name in ("", "augment") else "none"), "dim"
+        else:
+            style = ""
+        if len(value) + 2 + width_of(told) > room and not isinstance(remark, str):
+            # A curve goes beneath, where words are left out.
+            return [(*shown, (fit(value, room).rstrip(), style)), ((" " * (LABEL + 1), ""), *told)]
+        first: Line = (*shown, (fit(value, room).rstrip() if len(value) > room else value, style))
+        if len(value) + 2 + width_of(told) <= room and width_of(told):
+            first = (*first, ("  ", ""), *told)
+        return [first]

@@ -1,0 +1,218 @@
+"""What is known of a recipe beyond its text: samples of the data, the learning rate over the run, the device.
+
+Worked out in a thread, once the check has brought torch; what has not changed is not worked out again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textual.message import Message
+from textual.screen import Screen
+
+from engine.errors import LayerlabError
+from tui.widgets.lines import Line, line
+from tui.widgets.samples import strip
+
+if TYPE_CHECKING:
+    from engine.data.samples import Samples
+    from engine.spec import Experiment
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the facts depend on, as text: equal questions have equal answers."""
+
+    source: str
+    rates: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """`samples` is None where none can be shown, `missing` says why; `rates` is empty where they are not known;
+    `device` is what the experiment's device comes to, `devices` what this machine has."""
+
+    question: Question
+    samples: Samples | None = None
+    missing: str = ""
+    rates: tuple[float, ...] = ()
+    device: str = ""
+    devices: tuple[str, ...] = ("cpu",)
+
+
+class FactsFound(Message):
+    """The facts that were asked for."""
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__()
+        self.facts = facts
+
+
+class FactsWatch:
+    """Asks for the facts of what is composed, one question at a time; `screen` gets FactsFound, and says so here."""
+
+    def __init__(self, screen: Screen[Any], data_folder: Path) -> None:
+        self._screen = screen
+        self._data_folder = data_folder
+        self._asked: Question | None = None
+        self.facts: Facts | None = None
+
+    def look(self, experiment: Experiment, report: Any) -> None:
+        """Find out what is not known yet, once there is a report."""
+        if report is None:
+            return
+        train = training_part(experiment, report.info)[0]
+        question = question_of(experiment, train)
+        if question == self._asked:
+            return
+        self._asked = question
+        known = self.facts
+
+        def work() -> None:
+            facts = find_out(experiment, train, self._data_folder, known)
+            self._screen.post_message(FactsFound(facts))
+
+        self._screen.run_worker(work, thread=True, exclusive=True, group="facts", exit_on_error=False)
+
+    def found(self, facts: Facts) -> bool:
+        """Whether these are the facts that were asked for last."""
+        if facts.question != self._asked:
+            return False
+        self.facts = facts
+        return True
+
+    def remarks(self, experiment: Experiment, report: Any, width: int) -> dict[str, str | Line]:
+        """What stands behind settings: how many samples, the rate over the run, the device that is meant."""
+        remarks: dict[str, str | Line] = {}
+        if report is not None:
+            remarks["data.source"] = counts(experiment, report.info)
+        facts = self.facts
+        if facts is None:
+            return remarks
+        if facts.question.rates == question_of(experiment, self._train(experiment, report)).rates and facts.rates:
+            curve = spark(facts.rates, max(min(width - 16, 24), 8))
+            low, high = min(facts.rates), max(facts.rates)
+            if experiment.scheduler is not None and high > low:
+                remarks["scheduler"] = line(
+                    (curve, "accent"), (f" {facts.rates[0]:.3g} → {facts.rates[-1]:.3g}", "dim")
+                )
+        if experiment.scheduler is not None and experiment.scheduler.name == "ReduceLROnPlateau":
+            remarks["scheduler"] = f"by {experiment.monitor or 'val/loss'}"
+        if experiment.device == "auto" and facts.device:
+            remarks["device"] = f"→ {facts.device}"
+        return remarks
+
+    def _train(self, experiment: Experiment, report: Any) -> int | None:
+        return training_part(experiment, report.info)[0] if report is not None else None
+
+    def pictures(self, experiment: Experiment, width: int, *, colours: bool) -> list[Line]:
+        """The samples as lines, or why there are none."""
+        facts = self.facts
+        if facts is None or facts.question.source != str(experiment.data.source):
+            return []
+        if facts.samples is None:
+            return [line((facts.missing, "dim"))]
+        return strip(facts.samples, width, colours=colours)
+
+
+def training_part(experiment: Experiment, info: Any) -> tuple[int | None, int | None]:
+    """How many samples are trained on, and how many validated on, before the data is read; None: not known."""
+    from engine.check import training_samples
+
+    train = training_samples(experiment, info)
+    validation = experiment.data.validation.name
+    if validation == "test":
+        return train, info.test
+    if validation == "none" or train is None or info.train is None:
+        return train, None
+    return train, info.train - train
+
+
+def counts(experiment: Experiment, info: Any) -> str:
+    """Sizes of the parts: `1,437 + 360 val`."""
+    train, val = training_part(experiment, info)
+    if train is None:
+        return ""
+    return f"{train:,} + {val:,} val" if val else f"{train:,} samples"
+
+
+def question_of(experiment: Experiment, train: int | None) -> Question:
+    """What to ask for an experiment with so many training samples."""
+    steps = steps_per_epoch(experiment, train)
+    rates = f"{experiment.optimizer} {experiment.scheduler} {experiment.epochs} {steps} {experiment.device}"
+    return Question(str(experiment.data.source), rates)
+
+
+def steps_per_epoch(experiment: Experiment, train: int | None) -> int:
+    """Optimizer steps of an epoch over so many samples."""
+    batches = math.ceil((train or 1) / experiment.data.batch_size)
+    return max(math.ceil(batches / experiment.accumulate), 1)
+
+
+def find_out(experiment: Experiment, train: int | None, data_folder: Path, known: Facts | None) -> Facts:
+    """In a thread of its own: the facts of an experiment, those of `known` kept where they are the same."""
+    question = question_of(experiment, train)
+    if known is not None and known.question.source == question.source:
+        samples, missing = known.samples, known.missing
+    else:
+        samples, missing = _samples(experiment, data_folder)
+    rates: tuple[float, ...] = ()
+    # What is wrong with optimizer or schedule, the check says at its field.
+    with contextlib.suppress(LayerlabError):
+        from engine.rates import learning_rates
+
+        rates = learning_rates(experiment, steps_per_epoch(experiment, train))
+    device, devices = _devices(experiment.device)
+    return Facts(question, samples, missing, rates, device, devices)
+
+
+def _samples(experiment: Experiment, data_folder: Path) -> tuple[Any, str]:
+    from engine.data.info import Place
+    from engine.data.samples import read_samples
+
+    try:
+        return read_samples(experiment.data.source, Place(data_folder)), ""
+    except LayerlabError as error:
+        text = str(error)
+        return None, "not downloaded yet" if "download" in text else text
+    except (OSError, ValueError, RuntimeError) as error:
+        return None, f"no samples to show: {error}"
+
+
+def _devices(name: str) -> tuple[str, tuple[str, ...]]:
+    import torch
+
+    from engine.device import resolve
+
+    found = ["cpu"]
+    if torch.cuda.is_available():
+        found += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    try:
+        return str(resolve(name)), tuple(found)
+    except LayerlabError:
+        return "", tuple(found)
+
+
+def spark(values: tuple[float, ...], width: int) -> str:
+    """A line of blocks: `values` over the width, from 0 (or the lowest below it) to the highest."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite or width < 1:
+        return ""
+    low, high = min(0.0, *finite), max(finite)
+    if high <= low:
+        return BLOCKS[0] * width
+    columns = []
+    for column in range(width):
+        begin = column * len(finite) // width
+        part = finite[begin : max((column + 1) * len(finite) // width, begin + 1)]
+        level = (sum(part) / len(part) - low) / (high - low)
+        columns.append(BLOCKS[min(int(level * len(BLOCKS)), len(BLOCKS) - 1)])
+    return "".join(columns)

@@ -1,0 +1,147 @@
+"""The experiment as a script in PyTorch: to read, to copy, to write to a file."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+
+from engine.errors import LayerlabError
+from tui.filing import file_name
+from tui.screens.choice import Choice
+from tui.screens.dialogue import Dialogue
+from tui.screens.prompt import Prompt
+from tui.widgets.lines import Line, Span, line
+from tui.widgets.rows import VIM_KEYS, Rows
+
+if TYPE_CHECKING:
+    from tui.app import LayerlabApp
+
+_TOKEN = re.compile(r"(#.*$|\"\"\".*?(?:\"\"\"|$)|\"[^\"]*\"|'[^']*'|\b[A-Za-z_]\w*\b)")
+
+
+class CodeLines(Rows):
+    """Lines of code that scroll."""
+
+    BINDINGS: ClassVar = [*VIM_KEYS]
+
+
+class CodeView(Dialogue[None]):
+    """Shows a text of code; `name` is the file that writing proposes."""
+
+    app: LayerlabApp
+    CSS_PATH = "code.tcss"
+    BINDINGS: ClassVar = [
+        Binding("escape,q,enter", "leave", show=False),
+        Binding("y,c", "copy", show=False),
+        Binding("w,ctrl+s", "write", show=False),
+    ]
+
+    def __init__(self, code: str, name: str) -> None:
+        super().__init__()
+        self._code = code
+        self._name = name
+
+    def compose(self) -> ComposeResult:
+        box = Vertical(CodeLines(id="lines"), id="code", classes="code")
+        box.border_title = Content(f"{self._name}, {len(self._code.splitlines())} lines")
+        box.border_subtitle = Content("y copies, w writes to a file, esc closes")
+        yield box
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        lines = self.query_one(CodeLines)
+        lines.set_rows(coloured(self._code))
+        lines.focus()
+
+    def action_copy(self) -> None:
+        copy = getattr(self.app, "copy", None)
+        if copy is not None:
+            copy(self._code)
+        else:
+            self.app.copy_to_clipboard(self._code)
+        self._say("copied to the clipboard")
+
+    def _say(self, text: str) -> None:
+        self.query_one("#code").border_subtitle = Content(f"{text}; esc closes")
+
+    def action_write(self) -> None:
+        def named(text: str | None) -> None:
+            if text is None:
+                return
+            path = Path(text).expanduser()
+            if path.exists():
+                answers = (("o", "overwrite it", "overwrite"), ("c", "cancel", ""))
+                self.app.push_screen(
+                    Choice("Write", f"{path} is there already.", answers),
+                    lambda answer: self._write(path) if answer == "overwrite" else None,
+                )
+            else:
+                self._write(path)
+
+        self.app.push_screen(Prompt("write to", self._name, _wrong_path, late=True), named)
+
+    def _write(self, path: Path) -> None:
+        from engine.store import files
+
+        try:
+            files.atomic_write(path.resolve(), self._code.encode())
+        except (OSError, ValueError) as error:
+            self._say(f"cannot write {path}: {getattr(error, 'strerror', None) or error}")
+        else:
+            self._say(f"written to {path}")
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+
+def show_code(app: LayerlabApp) -> None:
+    """Show what is composed as code, where the check has passed; say why not otherwise."""
+    report, problem = app.report, app.problem
+    if problem is not None or report is None:
+        why = problem.message if problem is not None else "the check is not done yet; try again in a moment"
+        app.tell(f"no code yet: {why}", wrong=problem is not None)
+        return
+    from engine.code import pytorch_code
+
+    try:
+        code = pytorch_code(report, app.data_folder)
+    except LayerlabError as error:
+        app.tell(str(error), wrong=True)
+        return
+    app.push_screen(CodeView(code, f"{file_name(app.draft.experiment.name)}.py"))
+
+
+def coloured(code: str) -> list[Line]:
+    """Lines of Python, keywords strong, comments and texts dim."""
+    rows: list[Line] = []
+    inside = False
+    for text in code.expandtabs(4).splitlines():
+        quotes = text.count('"""')
+        if inside or quotes == 1:
+            rows.append(line((text, "dim")))
+            inside ^= quotes % 2 == 1
+            continue
+        spans: list[Span] = []
+        for part in _TOKEN.split(text):
+            style = "accent" if keyword.iskeyword(part) else ("dim" if part[:1] in ("#", '"', "'") else "")
+            if part:
+                spans.append((part, style))
+        rows.append(tuple(spans))
+    return rows
+
+
+def _wrong_path(text: str) -> str:
+    try:
+        path: Any = Path(text.strip()).expanduser()
+        if path.is_dir():
+            return f"{path} is a folder"
+        return "" if path.parent.is_dir() else f"there is no folder {path.parent}"
+    except (OSError, ValueError, RuntimeError) as error:
+        return str(error)
