@@ -4,36 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from textual.app import App, ComposeResult
-from textual.widget import Widget
 
+from tests.tui.one_widget import OneWidget, text_of
 from tui.widgets.lines import Lines, fit, line, split, width_of
 from tui.widgets.log import Log
-from tui.widgets.memory import MemoryMeter, readings, spark
 from tui.widgets.metrics_table import MetricsTable
 from tui.widgets.module_tree import ModuleTree
 from tui.widgets.rows import Rows
 from tui.widgets.status import Progress, fraction
-
-
-class OneWidget(App[None]):
-    """An application with a single widget over all of the screen."""
-
-    CSS = "#it { width: 100%; height: 100%; }"
-
-    def __init__(self, widget: Widget) -> None:
-        super().__init__()
-        self.widget = widget
-
-    def compose(self) -> ComposeResult:
-        yield self.widget
-
-
-def text_of(widget: Any) -> list[str]:
-    return [widget.render_line(y).text.rstrip() for y in range(widget.size.height)]
 
 
 def epoch(number: int, loss: float, best: bool = False) -> SimpleNamespace:
@@ -204,38 +184,6 @@ async def test_progress_names_the_reason_of_a_failure() -> None:
         progress.show(view)
         await pilot.pause()
         assert "✗ failed: the loss became NaN at step 7 [/b]" in text_of(progress)[0]
-
-
-def test_a_spark_is_as_high_as_the_largest_value() -> None:
-    assert spark([0.0, 0.5, 1.0]) == "▁▄█"
-    assert spark([0.0]) == "▁"
-
-
-async def test_an_empty_meter_says_what_would_fill_it() -> None:
-    meter = MemoryMeter(id="it")
-    async with OneWidget(meter).run_test(size=(60, 4)) as pilot:
-        meter.show([])
-        await pilot.pause()
-        assert "while a run is live" in text_of(meter)[0]
-        assert readings({}) == []
-
-
-def test_the_meter_of_a_gpu_tells_its_own_memory_from_that_of_others() -> None:
-    reading = {
-        "rss": 600 << 20, "rss_peak": 700 << 20, "cpu_percent": 98.0, "system_used": 4 << 30, "system_total": 16 << 30,
-        "cuda_allocated": 1 << 30, "cuda_reserved": 2 << 30, "cuda_peak": 3 << 30,
-        "gpus": [
-            {"index": 0, "total": 8 << 30, "used": 1 << 30, "utilisation": 0, "own": None},
-            {"index": 1, "total": 80 << 30, "used": 12 << 30, "utilisation": 71, "own": 4 << 30},
-        ],
-    }  # fmt: skip
-    assert readings(reading) == [
-        ("allocated", 1 << 30, 80 << 30, "peak 3.0 GiB"),
-        ("reserved", 2 << 30, 80 << 30, "GPU 71 % busy"),
-        ("others", 8 << 30, 80 << 30, ""),
-        ("process", 600 << 20, None, "peak 700.0 MiB   CPU 98 %"),
-        ("system", 4 << 30, 16 << 30, ""),
-    ]
 
 
 async def test_lines_draw_nothing_where_nothing_changed() -> None:
