@@ -17,7 +17,7 @@ COMMANDS = (
     Command("open_file", "o,ctrl+o", "o", "open", "Open an experiment from a file", COMPOSE, False),
     Command("add_before", "A", "A", "add before", "Add a layer before the selected one", COMPOSE, False),
     Command("add_inside", "i", "i", "add inside", "Add a layer to the selected container", COMPOSE, False),
-    Command("edit_text", "e,equals_sign", "e", "edit text", "Edit the selected layers or setting as text", COMPOSE, False),
+    Command("edit_text", "e,equals_sign", "e", "edit text", "Edit what is selected as text", COMPOSE, False),
     Command("step_up", "plus", "+", "step up", "The next value of a setting: a number, a choice", COMPOSE, False),
     Command("step_down", "minus", "-", "step down", "The value before of a setting", COMPOSE, False),
     Command("save_as", "ctrl+a", "^a", "save as", "Save the experiment to another file", COMPOSE, False),
