@@ -99,7 +99,9 @@ def _base(text: str) -> str | None:
             name = unicodedata.name(text).lower().replace("-", "_").replace(" ", "_")
         except ValueError:
             return None
-        return _RENAMED.get(name, name)
+        name = _RENAMED.get(name, name)
+        # Some names, such as those of emoji, do not lead back.
+        return name if _character(name) == text else None
     lower = text.strip().lower()
     lower = _SPOKEN.get(lower, lower)
     if lower in _named():
