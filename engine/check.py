@@ -152,6 +152,11 @@ def _check(experiment: Experiment, place: Place) -> Report:
         name: propagate(network.layers, shape, dtype=dtype, symbols=symbols)
         for name, network in experiment.networks.items()
     }
+    empty = next((name for name, network in experiment.networks.items() if not network.layers), None)
+    if empty is not None:
+        field = "network.layers" if len(experiment.networks) == 1 else f"network.{empty}.layers"
+        none = Problem(field, "", 'the network has no layers; begin with "Flatten()" and end with "Linear(classes)"')
+        return Report(experiment, info, task, propagations, forecast(experiment, propagations), none)
     problems = (
         found.problem or init_problem(found, experiment.networks[name].init) for name, found in propagations.items()
     )

@@ -84,7 +84,8 @@ class Data(_Part):
 class Network(_Part):
     """One chain of layers, and how all of them are initialised."""
 
-    layers: CallList = Field(min_length=1, max_length=MAX_LAYERS, description=f"a list of 1 to {MAX_LAYERS:,} calls")
+    # None at all is how composing begins; `check` refuses to train that.
+    layers: CallList = Field(max_length=MAX_LAYERS, description=f"a list of at most {MAX_LAYERS:,} calls")
     init: OptionalCall = None
 
 

@@ -31,6 +31,16 @@ def ending_in(*last: str) -> str:
     return f"network.layers=[{layers}]"
 
 
+def test_a_network_without_layers_is_told_with_its_line_and_what_is_known_of_the_data() -> None:
+    text = 'optimizer = "SGD(lr=0.1)"\n[data]\nsource = "Digits()"\n[network]\nlayers = []\n'
+    found = check(parse_experiment(text, "mine.toml"), Place(Path("nowhere")))
+    assert not found.ok
+    assert found.refusal is not None
+    assert str(found.refusal).startswith("mine.toml:5: network.layers: the network has no layers")
+    assert found.rows == ()
+    assert found.info.input_shape == (1, 8, 8)
+
+
 @pytest.mark.parametrize(
     ("last", "loss", "words"),
     [

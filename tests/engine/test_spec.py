@@ -204,7 +204,6 @@ def test_several_networks_keep_their_names_and_order() -> None:
         ('["RandomCrop(28, padding=2)"]', '"RandomCrop(28)"', 13, "data.augment", "a list of calls"),
         ('"RandomCrop(28, padding=2)"', '"RandomCrop(28)",\n 3', 14, "data.augment.1", "found 3"),
         ('"ReLU()"', '"ReLU("', 19, "network.layers.3", "'(' was never closed"),
-        ("layers = [", "layers = []\nother = [", 17, "network.layers", "found an empty list"),
         ('"Linear(classes)"', '"f.Linear()"', 20, "network.layers.4", "package.module:Name"),
         ("[network]", "[net]", 16, "net", "did you mean `network`?"),
         ("[network]", "[network.a]\nlayers = ['A']\n[network]", 19, "network.layers", "beside named networks"),
@@ -269,7 +268,7 @@ def test_ten_thousand_layers_are_read_and_one_more_is_not() -> None:
         return 'optimizer = "SGD()"\n[network]\nlayers = [' + '"ReLU()",' * count + "]"
 
     assert len(parse_experiment(text(10_000)).network.layers) == 10_000
-    with pytest.raises(SpecError, match="1 to 10,000 calls"):
+    with pytest.raises(SpecError, match="at most 10,000 calls"):
         parse_experiment(text(10_001))
 
 
