@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textual.message import Message
+
 from engine.calls import Call
 from engine.errors import LayerlabError, SpecError, nearest
 
@@ -31,6 +33,14 @@ class Answer:
     report: Any = None
     error: str = ""
     problem: Any = None
+
+
+class Checked(Message):
+    """The check has answered."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
 
 
 Check = Callable[["Experiment", Path], Any]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from tui.output import say
+from tui.watching import RunWatch
 from tui.widgets.status import LIVE
 
 if TYPE_CHECKING:
@@ -58,9 +59,9 @@ def signals(app: LayerlabApp, terminal: KeptTerminal) -> Iterator[list[int]]:
 
 def farewell(app: LayerlabApp) -> None:
     """On the normal screen: where the run lies, what became of it, and how to go on with it."""
-    watch = app.run_watch
-    if watch is None:
+    if app.running.path is None:
         return
+    watch = RunWatch(app.running.path)
     watch.poll()
     view = watch.view
     say(f"{view.run}: {view.status}" + (f": {view.reason}" if view.reason not in ("", view.status) else ""))

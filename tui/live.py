@@ -17,6 +17,10 @@ class Training(Protocol):
         """Create the run's folder and begin to train; raises LayerlabError where that cannot be."""
         ...
 
+    def resume(self, path: Path) -> Path:
+        """Go on with a run that has ended before its time; the same errors."""
+        ...
+
     def request(self, request: Request) -> None:
         """Ask the run under way; nothing happens where there is none."""
         ...
@@ -34,18 +38,36 @@ class Training(Protocol):
 class EngineTraining:
     """Training in a thread of this process."""
 
-    def __init__(self, store: Path, data_folder: Path, download: bool) -> None:
+    def __init__(self, store: Path, data_folder: Path, download: bool, allow: tuple[str, ...] = ()) -> None:
+        """`allow` are the modules of which a person lets layers be imported."""
         self._store = store
         self._data_folder = data_folder
         self._download = download
+        self._allow = allow
         self._handle: Any = None
 
     def start(self, experiment: Experiment) -> Path:
-        from engine.launch import prepare_run, start
+        from engine.launch import prepare_run
 
-        path = prepare_run(experiment, self._store, self._data_folder, download=self._download)
-        self._handle = start(path, launcher="thread", data_folder=self._data_folder, download=self._download)
+        path = prepare_run(experiment, self._store, self._data_folder, download=self._download, allow=self._allow)
+        self._begin(path, resume=False)
         return path
+
+    def resume(self, path: Path) -> Path:
+        self._begin(path, resume=True)
+        return path
+
+    def _begin(self, path: Path, resume: bool) -> None:
+        from engine.launch import start
+
+        self._handle = start(
+            path,
+            launcher="thread",
+            data_folder=self._data_folder,
+            download=self._download,
+            resume=resume,
+            allow=self._allow,
+        )
 
     def request(self, request: Request) -> None:
         if self._handle is not None and self._handle.alive:

@@ -30,6 +30,7 @@ from engine.spec import Experiment
 from engine.store.owner import begin, this_process
 from tui.app import LayerlabApp
 from tui.checker import engine_check
+from tui.state import State
 
 RUN = "20260115T142233Z-batchnorm-k3f9"
 BEGAN = 1_768_487_000.0
@@ -66,6 +67,14 @@ class FakeTraining:
             StatusChanged("running"),
         )
         return self.path
+
+    def resume(self, path: Path) -> Path:
+        if self.refusal is not None:
+            raise self.refusal
+        self.path = path
+        self.alive = True
+        self.emit(StatusChanged("running"))
+        return path
 
     def emit(self, *events: Event) -> None:
         with open(self.path / "events.000.jsonl", "a") as file:
@@ -115,7 +124,11 @@ def steady_check(experiment: Experiment, data_folder: Path) -> Any:
 
 def application(store: Path, experiment: Experiment | None = None) -> tuple[LayerlabApp, FakeTraining]:
     training = FakeTraining(store)
-    app = LayerlabApp(experiment or preset("batchnorm"), training, store / "data", check=steady_check)
+    state = State(None)
+    state.put("met", True)  # no words for a newcomer
+    app = LayerlabApp(
+        experiment or preset("batchnorm"), training, store / "data", store=store, check=steady_check, state=state
+    )
     return app, training
 
 

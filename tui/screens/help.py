@@ -1,51 +1,88 @@
-"""All keys on one page."""
+"""What can be done here: a page on what has the focus, then all keys as they are declared."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+import inspect
+import textwrap
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
+from textual.widget import Widget
 
-from tui.commands import COMMANDS, COMPOSE, EVERYWHERE, PANELS, TRAIN
+from tui.commands import COMMANDS, EVERYWHERE, PANELS, SCREENS
 from tui.screens.dialogue import Dialogue
 from tui.widgets.lines import Line, fit, line
 from tui.widgets.rows import Rows
 
-TITLES = ((COMPOSE, "Compose"), (TRAIN, "Train"), (PANELS, "Panels"), (EVERYWHERE, "Everywhere"))
+if TYPE_CHECKING:
+    from tui.settings import Settings
+
+KEY = 13
+WIDTH = 84
 
 
 class Help(Dialogue[None]):
-    """The commands as they are declared, by the screen on which they hold."""
+    """The commands of the screen `where` first; `focused` is the widget that had the focus."""
 
     CSS_PATH = "modals.tcss"
     BINDINGS: ClassVar = [Binding("escape,q,question_mark,enter,f1", "leave", show=False)]
 
+    def __init__(self, where: str, focused: Widget | None) -> None:
+        super().__init__()
+        self._where = where
+        self._focused = focused
+
     def compose(self) -> ComposeResult:
         box = Vertical(Rows(id="keys"), id="help")
         box.border_title = Content("Keys")
-        box.border_subtitle = Content("esc closes")
+        box.border_subtitle = Content("↑ ↓ scroll   esc closes")
         yield box
 
     def on_mount(self) -> None:
         keys = self.query_one(Rows)
-        keys.set_rows(lines())
+        page = [*about(self._focused), *lines(self._where, self.app.settings)]  # type: ignore[attr-defined]
+        keys.set_rows(page)
         keys.focus()
 
     def action_leave(self) -> None:
         self.dismiss(None)
 
 
-def lines() -> list[Line]:
+def about(focused: Widget | None) -> list[Line]:
+    """What the widget with the focus says of itself (its HELP), and the keys that are its own."""
+    if focused is None:
+        return []
+    panel = next((each for each in focused.ancestors if getattr(each, "border_title", None)), None)
+    title = str(panel.border_title) if isinstance(panel, Widget) else type(focused).__name__
+    page = [line((f" {title}", "strong"), ("  has the focus", "dim"))]
+    text = inspect.cleandoc(getattr(focused, "HELP", None) or "")
+    for paragraph in text.split("\n\n"):
+        page += [line(f"   {row}") for row in textwrap.wrap(paragraph, WIDTH - 6)]
+    seen = set()
+    for bound in focused._bindings.key_to_bindings.values():
+        for binding in bound:
+            if binding.description and binding.action not in seen:
+                seen.add(binding.action)
+                shown = binding.key_display or binding.key
+                page.append(line((f"   {fit(shown, KEY)} ", "accent"), binding.description))
+    return [*page, line()]
+
+
+def lines(where: str, settings: Settings) -> list[Line]:
     """The page: a title for each screen, a line for each of its commands."""
+    others = [screen for screen in SCREENS if screen != where]
     page: list[Line] = []
-    for where, title in TITLES:
-        page.append(line((f" {title}", "strong")))
-        for command in COMMANDS:
-            if command.where == where:
-                page.append(line((f"   {fit(command.shown, 10)} ", "accent"), command.line))
+    for scope in (where, PANELS, EVERYWHERE, *others):
+        commands = [command for command in COMMANDS if command.where == scope]
+        if not commands:
+            continue
+        page.append(line((f" {scope.capitalize()}", "strong")))
+        for command in commands:
+            key = settings.shown_key(command) or "palette"
+            page.append(line((f"   {fit(key, KEY)} ", "accent"), command.line))
         page.append(line())
-    page.append(line((" Lists: arrows, page up and down, home, end. esc leaves every dialogue.", "dim")))
+    page.append(line((" Lists: arrows or j and k, page up and down, home, end. esc leaves every dialogue.", "dim")))
     return page

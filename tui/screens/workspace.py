@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui.commands import footer
+from tui.commands import FIX, IDLE, LIVE, MARKED, REDO, SHOWN, UNDO, footer
 from tui.safe import safe_lines
 from tui.widgets.lines import Line
 from tui.widgets.panel import Panel
@@ -60,6 +60,10 @@ class Workspace(Screen[None]):
         raise NotImplementedError
 
     def on_mount(self) -> None:
+        self._maximised = self.app.state.flag(f"{self.where}.maximised")
+        left = self.app.state.text(f"{self.where}.panel")
+        for panel in self._all_panels():
+            panel.set_class(panel.id == left, "-shown")
         self.shown_panel().focus_inside()
 
     def on_screen_resume(self) -> None:
@@ -111,16 +115,15 @@ class Workspace(Screen[None]):
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         self._had_focus = event.widget
         for panel in self._all_panels():
-            panel.set_class(event.widget in panel.children, "-shown")
+            here = panel in event.widget.ancestors
+            panel.set_class(here, "-shown")
+            if here:
+                self.app.state.put(f"{self.where}.panel", panel.id)
 
     def _go(self, step: int) -> None:
-        panels = self._all_panels()
-        here = panels.index(self.shown_panel())
-        target = panels[(here + step) % len(panels)]
-        for panel in panels:
-            panel.set_class(panel is target, "-shown")
-        # A panel that was not displayed can take the focus only after it is.
-        self.call_after_refresh(target.focus_inside)
+        panels = [panel for panel in self._all_panels() if not panel.absent]
+        here = panels.index(self.shown_panel()) if self.shown_panel() in panels else 0
+        self.show_panel(panels[(here + step) % len(panels)])
 
     def action_next_panel(self) -> None:
         self._go(1)
@@ -130,7 +133,57 @@ class Workspace(Screen[None]):
 
     def action_maximise(self) -> None:
         self._maximised = not self._maximised
+        self.app.state.put(f"{self.where}.maximised", self._maximised)
         self._arrange(self.size.width)
+
+    def show_panel(self, panel: Panel) -> None:
+        """Go to a panel."""
+        for each in self._all_panels():
+            each.set_class(each is panel, "-shown")
+        # A panel that was not displayed can take the focus only after it is.
+        self.call_after_refresh(panel.focus_inside)
+
+    def action_jump(self) -> None:
+        """Label every panel with a letter, and go to the one whose letter comes next."""
+        # A dialogue knows of workspaces.
+        from tui.screens.jump import Jump
+
+        panels = self._all_panels()
+
+        def chosen(index: int | None) -> None:
+            if index is not None:
+                self.show_panel(panels[index])
+
+        self.app.push_screen(Jump(panels), chosen)
+
+    # ------------------------------------------------------------------ news
+
+    def store_changed(self) -> None:
+        """Runs have come, gone or changed."""
+
+    def marks_changed(self) -> None:
+        """Other runs are marked, or another is the baseline."""
+
+    def queue_changed(self) -> None:
+        """Something else waits to be trained."""
+
+    def run_changed(self, curves: bool) -> None:
+        """The run on Train has told something new; with `curves` these are to be drawn, otherwise all else."""
+
+    def states(self) -> set[str]:
+        """Which of the states that commands ask for hold now."""
+        app, draft = self.app, self.app.draft
+        problem = app.problem
+        holds = {
+            LIVE: app.running.shown_live,
+            IDLE: not app.running.live,
+            SHOWN: app.running.shown is not None,
+            FIX: problem is not None and problem.fix is not None and bool(problem.fix.action),
+            UNDO: draft.can_undo,
+            REDO: bool(getattr(draft, "can_redo", False)),
+            MARKED: bool(app.marks.runs),
+        }
+        return {state for state, there in holds.items() if there}
 
     # ------------------------------------------------------------------ lines
 
@@ -142,9 +195,18 @@ class Workspace(Screen[None]):
         """What the screen is about, for the header."""
         raise NotImplementedError
 
-    def show_header(self, live: bool) -> None:
-        self.query_one(Header).show(self.where, self.subject(), live)
-        self.query_one(Footer).show([command for command in footer(self.where) if self.app.can_use(command)])
+    def show_header(self) -> None:
+        app = self.app
+        counts = {"runs": len(app.stored.rows), "compare": len(app.marks), "train": len(app.running.queue)}
+        self.query_one(Header).show(self.where, self.subject(), app.running.live, counts)
+        states = self.states()
+        self.query_one(Footer).show(
+            [
+                (app.settings.shown_key(command), command.label, command.where)
+                for command in footer(self.where)
+                if not command.when or command.when in states
+            ]
+        )
 
     def show_notice(self, *notices: tuple[str, bool]) -> None:
         """Say something above the keys: texts, and whether each tells of something wrong. Without one the line goes."""

@@ -14,9 +14,14 @@ class Panel(Vertical):
         super().__init__(*children, id=id)
         self.border_title = Content(title)
 
+    @property
+    def absent(self) -> bool:
+        """Whether it is there only at times, and now is not."""
+        return self.has_class("-absent")
+
     def focus_inside(self) -> None:
         """Give the focus to the first child that takes it."""
-        for child in self.children:
+        for child in self.walk_children(Widget):
             if child.focusable:
                 child.focus()
                 return

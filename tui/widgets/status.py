@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tui.output import MISSING, count, duration
 from tui.safe import safe
-from tui.widgets.lines import Line, Lines, line, split, width_of
-
-if TYPE_CHECKING:
-    from tui.commands import Command
+from tui.widgets.lines import Line, Lines, fit, line, split, width_of
 
 MARKS = {
     "starting": ("●", "accent"),
@@ -26,18 +23,48 @@ LIVE = ("starting", "running", "paused")
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
+VIEWS = (("1", "compose"), ("2", "train"), ("3", "runs"), ("4", "compare"))
+WIDE = 96
+
+
 class Header(Lines):
     """The name of the application, its views, and on the right what they are about."""
 
-    def show(self, active: str, right: Line, live: bool) -> None:
-        spans: list[tuple[str, str]] = [(" layerlab", "strong")]
-        for key, name in (("1", "Compose"), ("2", "Train")):
-            style = "accent" if name.lower() == active else "dim"
-            spans.append((f"   {key} ", "dim"))
-            spans.append((name, style))
-            if name == "Train" and live:
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._shown: tuple[str, Line, bool, Mapping[str, int]] = ("", (), False, {})
+
+    def show(self, active: str, right: Line, live: bool, counts: Mapping[str, int]) -> None:
+        """Draw the views, each with how many there are of what it shows (for train: how many wait)."""
+        self._shown = (active, right, live, counts)
+        wide = self.size.width >= WIDE
+        spans: list[tuple[str, str]] = [(" layerlab", "strong")] if wide else []
+        for key, name in VIEWS:
+            spans.append((f"   {key} " if wide else f" {key} ", "dim"))
+            spans.append((name.capitalize(), "accent" if name == active else "dim"))
+            if name == "train" and live:
                 spans.append((" ●", "accent"))
-        self.set_lines([split(tuple(spans), (*right, (" ", "")), self.size.width)])
+            if counts.get(name):
+                spans.append((f" +{counts[name]}" if name == "train" else f" {counts[name]:,}", "dim"))
+        self.set_lines([split(tuple(spans), shorten(right, self.size.width - width_of(tuple(spans)) - 3), self.size.width)])
+
+    def on_resize(self) -> None:
+        self.show(*self._shown)
+
+
+def shorten(spans: Line, width: int) -> Line:
+    """The line in at most `width` cells, with a space behind it; what is cut ends in an ellipsis."""
+    kept: list[tuple[str, str]] = []
+    room = width
+    for text, style in spans:
+        size = width_of(((text, style),))
+        if size > room:
+            if room > 1:
+                kept.append((fit(text, room), style))
+            break
+        kept.append((text, style))
+        room -= size
+    return (*kept, (" ", ""))
 
 
 class Footer(Lines):
@@ -45,30 +72,27 @@ class Footer(Lines):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._commands: Sequence[Command] = ()
+        self._keys: Sequence[tuple[str, str, str]] = ()
 
-    def show(self, commands: Sequence[Command]) -> None:
-        """Draw the keys of these commands."""
-        self._commands = commands
-        self._draw()
-
-    def on_resize(self) -> None:
-        self._draw()
-
-    def _draw(self) -> None:
-        always = [command for command in self._commands if command.id in ("next_panel", "train_now", "help", "leave")]
+    def show(self, keys: Sequence[tuple[str, str, str]]) -> None:
+        """Draw these: (key, label, where it holds); those that hold everywhere stand at the end of the line."""
+        self._keys = keys
         tail: list[tuple[str, str]] = []
-        for command in always:
-            tail += [(f"{command.shown} ", "accent"), (f"{command.label}  ", "dim")]
+        for key, label, where in keys:
+            if where == "everywhere":
+                tail += [(f"{key} ", "accent"), (f"{label}  ", "dim")]
         spans: list[tuple[str, str]] = [(" ", "")]
-        for command in self._commands:
-            if command in always:
+        for key, label, where in keys:
+            piece = [(key, "accent"), (f" {label}  ", "dim")]
+            if where == "everywhere":
                 continue
-            piece = [(command.shown, "accent"), (f" {command.label}  ", "dim")]
             if width_of((*spans, *piece, *tail)) > self.size.width - 1:
                 break
             spans += piece
         self.set_lines([split(tuple(spans), tuple(tail), self.size.width)])
+
+    def on_resize(self) -> None:
+        self.show(self._keys)
 
 
 def stops_after_epoch(view: Any) -> bool:

@@ -1,0 +1,202 @@
+"""What is trained here, what waits behind it, and the run that Train shows, which may be any run of the store."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textual.message import Message
+
+from engine.control import Request
+from engine.errors import LayerlabError
+from tui.queue import Queue, Waiting
+from tui.watching import RunWatch
+from tui.widgets.status import LIVE
+
+if TYPE_CHECKING:
+    from engine.spec import Experiment
+    from tui.app import LayerlabApp
+    from tui.live import Training
+
+
+class RunBegan(Message):
+    """The run's folder is there and its thread at work; or in words why not."""
+
+    def __init__(self, item: Waiting, path: Path | None, error: str = "") -> None:
+        super().__init__()
+        self.item = item
+        self.path = path
+        self.error = error
+
+
+class Running:
+    """Starts runs by `training`, one at a time; asks things of the run that is shown. `path` is the run trained here last."""
+
+    def __init__(self, app: LayerlabApp, training: Training) -> None:
+        self._app = app
+        self.training = training
+        self.queue = Queue()
+        self.shown: RunWatch | None = None
+        self.path: Path | None = None
+        self.trained: set[Experiment] = set()
+        self._starting: Waiting | None = None
+        self._ended = True
+
+    # ------------------------------------------------------------------ the state of things
+
+    @property
+    def live(self) -> bool:
+        """Whether a run is under way in this process."""
+        return self._starting is not None or self.training.alive
+
+    @property
+    def starting(self) -> Waiting | None:
+        """What is about to begin: its folder is not there yet."""
+        return self._starting
+
+    @property
+    def own(self) -> bool:
+        """Whether the run that is shown is the one that is, or was, trained here."""
+        return self.shown is not None and self.shown.path == self.path
+
+    @property
+    def shown_live(self) -> bool:
+        """Whether the run that is shown is being trained, as far as is known here."""
+        if self.own:
+            return self.training.alive
+        return self.shown is not None and self.shown.view.status in LIVE
+
+    # ------------------------------------------------------------------ beginning
+
+    def train(self, experiment: Experiment, resume: Path | None = None) -> None:
+        """Begin now, or where a run is live, once all that waits is done."""
+        item = self.queue.add(experiment, resume)
+        if self.live:
+            self._app.tell(f"{item.name} waits: {_waiting(len(self.queue))} behind the run that is live")
+        else:
+            # The person wants this one now; what was left from an earlier sitting follows it.
+            self.queue.items.insert(0, self.queue.items.pop())
+            self.queue.held = False
+            self.next()
+        self._app.queue_changed()
+
+    def next(self) -> bool:
+        """Begin with the next that waits; whether there was one."""
+        if self.live:
+            return False
+        item = self.queue.take()
+        if item is None:
+            return False
+        self._starting = item
+        self._app.tell(f"{item.name} is starting…")
+        threading.Thread(target=self._start, args=(item,), name="layerlab-start", daemon=True).start()
+        return True
+
+    def _start(self, item: Waiting) -> None:
+        """In a thread of its own: creating a run imports torch and writes files."""
+        try:
+            if item.resume is not None:
+                path = self.training.resume(item.resume)
+            else:
+                path = self.training.start(item.experiment)
+            began = RunBegan(item, path)
+        except LayerlabError as error:
+            began = RunBegan(item, None, str(error))
+        except Exception as error:
+            began = RunBegan(item, None, f"the run could not start: {type(error).__name__}: {error}")
+        self._app.post_message(began)
+
+    def began(self, message: RunBegan) -> bool:
+        """Take in what came of a start; whether a run began."""
+        self._starting = None
+        if message.path is None:
+            # Which one it was is plain where it is the only one.
+            named = f"{message.item.name}: " if self.queue.items else ""
+            self._app.tell(named + message.error, wrong=True)
+            self._ended = False
+            return False
+        self.trained.add(message.item.experiment)
+        # Whoever looks at another run keeps looking at it while the queue goes on.
+        follow = self.shown is None or self.own or self._app.mode_shown != "train"
+        self.path = message.path
+        self._ended = False
+        if follow:
+            self.shown = RunWatch(message.path)
+        return True
+
+    # ------------------------------------------------------------------ looking
+
+    def open(self, path: Path) -> None:
+        """Show a run on Train, whoever trains it, or nobody any more."""
+        if self.shown is None or self.shown.path != path:
+            self.shown = RunWatch(path)
+        self.shown.poll()
+
+    def close(self) -> None:
+        """Show none."""
+        self.shown = None
+
+    def poll(self) -> bool:
+        """Read what is new of the run that is shown; whether there was anything."""
+        return self.shown is not None and self.shown.poll()
+
+    def ended_now(self) -> bool:
+        """Whether the run trained here has ended since this was asked last."""
+        if self.live or self._ended:
+            return False
+        self._ended = True
+        return True
+
+    # ------------------------------------------------------------------ asking
+
+    def ask(self, name: str, value: float | int | None = None) -> None:
+        """Ask something of the run that is shown."""
+        if not self.shown_live:
+            self._app.tell("the run shown is not live: ctrl+r trains what is composed")
+            return
+        try:
+            request = Request(name, value)
+            if self.own:
+                self.training.request(request)
+            else:
+                self._send(request)
+        except LayerlabError as error:
+            self._app.tell(str(error), wrong=True)
+
+    def ask_own(self, name: str) -> None:
+        """Ask something of the run that is trained here."""
+        if self.training.alive:
+            self.training.request(Request(name))
+
+    def _send(self, request: Request) -> None:
+        from engine.store.requests import send
+
+        assert self.shown is not None
+        send(self.shown.path, request)
+        self._app.tell(f"asked {self.shown.path.name} to {request.name.replace('_', ' ')}")
+
+    # ------------------------------------------------------------------ what is remembered
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """What waits, as plain values."""
+        return [
+            {"experiment": item.experiment.to_toml(), "resume": str(item.resume) if item.resume else ""}
+            for item in self.queue.items
+        ]
+
+    def take_up(self, remembered: object) -> None:
+        """Put what an earlier sitting left back into the queue, where it is held; what cannot be read is left out."""
+        from engine.spec import parse_experiment
+
+        for entry in remembered if isinstance(remembered, list) else ():
+            try:
+                resume = Path(entry["resume"]) if entry["resume"] else None
+                self.queue.add(parse_experiment(entry["experiment"]), resume)
+            except (LayerlabError, KeyError, TypeError, ValueError):
+                continue
+        self.queue.held = bool(self.queue.items)
+
+
+def _waiting(count: int) -> str:
+    return "1 experiment" if count == 1 else f"{count} experiments"
