@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.store.listing import Summary
+    from engine.store.notes import Notes
     from engine.store.reader import RunView
 
 
@@ -51,6 +52,27 @@ def short_record(run: RunView | Summary) -> dict[str, Any]:
         "started": started(run),
         "best": _entry(run.best),
         "last": _entry(run.last),
+    }
+
+
+def listed_record(run: Summary) -> dict[str, Any]:
+    """What `runs` tells of a run: with what people noted, how long it ran and how large its networks are."""
+    return short_record(run) | {
+        "seconds": run.seconds,
+        "parameters": run.parameters,
+        "notes": notes_record(run.notes),
+    }
+
+
+def notes_record(notes: Notes) -> dict[str, Any]:
+    """What people noted beside a run."""
+    return {
+        "name": notes.name,
+        "text": notes.text,
+        "tags": list(notes.tags),
+        "pinned": notes.pinned,
+        "starred": notes.starred,
+        "problem": notes.problem,
     }
 
 

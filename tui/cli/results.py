@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from engine.store.reader import RunView
 
 PANEL = "Look and compare"
+SORTED_BY = ("started", "ended", "seconds", "name", "status", "parameters", "epoch", "epochs", "tag", "device")
 
 
 def register(app: typer.Typer) -> None:
     app.command(
         "runs",
         rich_help_panel=PANEL,
-        epilog="Examples: [bold]layerlab runs[/], [bold]layerlab runs cnn finished --sort val/accuracy --limit 10[/]",
+        epilog="Examples: [bold]layerlab runs[/], [bold]layerlab runs cnn finished --sort val/accuracy --limit 10[/], "
+        "[bold]layerlab runs optimizer:adam 'val/accuracy>97%' not tag:old[/]",
     )(list_all)
     app.command(
         "show",
@@ -40,29 +42,44 @@ def register(app: typer.Typer) -> None:
 
 def list_all(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILTER]...", help="Words to be found in name, status or id.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILTER]...",
+            help="Words in name, id, status, tags or notes; field:text; 'metric>0.9'; not, or, brackets.",
+        ),
     ] = None,
     sort: Annotated[
-        str, typer.Option("--sort", metavar="KEY", help="started, name, status, or a metric: the best first.")
+        str,
+        typer.Option(
+            "--sort",
+            metavar="KEY",
+            help="started, seconds, name, status, parameters, a field, a metric: the best first.",
+        ),
     ] = "started",
+    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="The other way round.")] = False,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="How many to show.")] = None,
     runs: RunsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the runs of the store, the newest first."""
+    """List the runs of the store, the newest first, pinned ones before all others."""
     from engine.store.listing import list_runs
+    from tui.filtering import known_names, parse_filter
     from tui.output import console, fits, print_json, say
-    from tui.record import short_record
+    from tui.record import listed_record
 
     store = store_folder(runs)
-    found = [run for run in list_runs(store) if _matches(run, words or [])]
-    found = sort_runs(found, sort)
+    wanted = parse_filter(" ".join(words or []))
+    # The listing is in the order of making, which also tells runs of the same second apart.
+    everything = list_runs(store)[::-1]
+    found = _sorted(wanted.select(everything), sort, reverse)
     left_out = len(found) - limit if limit is not None and limit < len(found) else 0
     found = found[:limit]
     if as_json:
-        print_json({"runs": [short_record(run) for run in found]})
+        print_json({"runs": [listed_record(run) for run in found]})
         return
     if not found:
+        for line in wanted.unknown(known_names(everything)) if everything else ():
+            say(line, style="yellow")
         say(
             f"no run in {store} matches {' '.join(words)}"
             if words
@@ -70,6 +87,8 @@ def list_all(
         )
         return
     columns = ["run", "status", "epochs", "best", "best epoch", "a training epoch", "name"]
+    if any(run.notes.tags for run in found):
+        columns.append("tags")
     drawn = _listing(found, sort, columns)
     console().print(drawn if fits(drawn) else _listing(found, sort, columns[:4]))
     if left_out:
@@ -93,40 +112,23 @@ def _listing(found: Sequence[Summary], sort: str, columns: Sequence[str]) -> Tab
             f"{name} {metric(name, metrics[name])}" if name else MISSING,
             run.best["epoch"] if run.best else MISSING,
             duration(run.seconds_per_epoch),
-            run.name,
+            run.label,
+            " ".join(run.notes.tags),
         ]
         add_row(drawn, *cells[: len(columns)])
     return drawn
 
 
-def _matches(run: Summary, words: Sequence[str]) -> bool:
-    text = f"{run.name}\n{run.status}\n{run.run}".casefold()
-    return all(word.casefold() in text for word in words)
+def _sorted(found: Sequence[Summary], key: str, reverse: bool) -> list[Summary]:
+    """Sorted by anything that a run has; RequestError for a name that none has."""
+    from tui.filtering import best_first, column_value, known_names, sort_runs
 
-
-def sort_runs(found: Sequence[Summary], key: str) -> list[Summary]:
-    """By when they were begun (the newest first), by name, by status, or by a metric (the best first, none last)."""
-    from tui.compare import higher_is_better, value_of
-    from tui.record import started
-
-    if key == "started":
-        # The listing is in the order of making, which also tells runs of the same second apart.
-        return sorted(found, key=lambda run: started(run) or "")[::-1]
-    if key in ("name", "status"):
-        return sorted(found, key=lambda run: (str(getattr(run, key)).casefold(), run.run))
-    known = sorted({name for run in found for name in ((run.best or {}).get("metrics") or {})})
-    if found and key not in known:
-        question = did_you_mean(key, [*known, "started", "name", "status"])
-        there = f"the metrics are {', '.join(known)}" if known else "no run has a metric yet"
-        raise RequestError(f"runs cannot be sorted by `{key}`; {question or there}")
-    sign = -1.0 if higher_is_better(key) else 1.0
-
-    def rank(run: Summary) -> tuple[bool, float]:
-        value = value_of(run.best, key)
-        bad = value is None or value != value
-        return bad, 0.0 if bad else sign * value  # type: ignore[operator]
-
-    return sorted(found, key=rank)
+    if found and key not in SORTED_BY and all(column_value(run, key) is None for run in found):
+        known = known_names(found)
+        metrics = sorted(name for name in known if "/" in name)
+        there = f"the metrics are {', '.join(metrics)}" if metrics else "no run has a metric yet"
+        raise RequestError(f"runs cannot be sorted by `{key}`; {did_you_mean(key, known) or there}")
+    return sort_runs(found, key, best_first(key) is not reverse)
 
 
 def show(name: RunArgument, runs: RunsOption = None, as_json: JsonOption = False) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import LayerlabError
-from tui.cli import application, demonstration, experiments, live, machine, names, results, training
+from tui.cli import application, demonstration, experiments, keeping, live, machine, names, results, training
 from tui.cli.options import DataOption, RunsOption
 
 SUCCESS, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -66,7 +66,7 @@ def start(
 
 
 # The order here is the order of `layerlab --help`.
-for group in (demonstration, experiments, application, training, live, results, names, machine):
+for group in (demonstration, experiments, application, training, live, results, keeping, names, machine):
     group.register(app)
 
 
