@@ -17,9 +17,10 @@ from engine.metrics import higher_is_better
 if TYPE_CHECKING:
     from engine.nodes import Row
 
-# An update is usually about a thousandth of the weights (Karpathy, CS231n, "Neural networks part 3"). One that is twice
-# as large as they are leaves nothing of them. Layers that began at zero grow by as much without harm.
-EXPLODING_UPDATE, CALM_UPDATE = 2.0, 0.5
+# An update is usually about a thousandth of the weights (Karpathy, CS231n, "Neural networks part 3"). One that is
+# larger than they are leaves nothing of them: said of ten times their size, and of twice two times in a row, for the
+# first step of RMSprop, Adagrad and LBFGS may be that large and do no harm.
+EXPLODING_UPDATE, LARGE_UPDATE, CALM_UPDATE = 10.0, 2.0, 0.5
 ZERO_WEIGHT = 1e-3  # root mean square; PyTorch begins with 1 / sqrt(3 * inputs), at 8,192 inputs 0.006
 # Gradients fall while a network learns. A hundred times the largest of the first ones, twice in a row, is no noise.
 EXPLODING_GRADIENT, CALM_GRADIENT = 100.0, 10.0
@@ -106,14 +107,25 @@ class Health:
     # -- layers ------------------------------------------------------------------------------------------------------
 
     def _dead(self, step: int, rows: Mapping[str, Mapping[str, Any]]) -> Iterator[Message]:
-        dead = {path: row["dead"] for path, row in rows.items() if "dead" in row}
-        for path, share in dead.items():
+        new = []
+        for path, row in rows.items():
+            key, share = f"dead {path}", row.get("dead", 0.0)
+            if share >= DEAD and key not in self._said:
+                self._said.add(key)
+                new.append(path)
+            elif share < DEAD_NO_MORE:
+                self._said.discard(key)
+        if new:
+            share = rows[new[0]]["dead"]
             lost = "all" if share == 1 else f"{min(share * 100, 99):.0f} %"
-            text = (
-                f"{lost} of the units of {self._name(path)} never fire: dead ReLUs, which learn nothing any more; "
-                "a lower learning rate, LeakyReLU or a BatchNorm before it usually helps"
+            more = f"{len(new) - 1} more {'layer' if len(new) == 2 else 'layers'}"
+            others = f" (and likewise in {more})" if len(new) > 1 else ""
+            yield Message(
+                "warning",
+                f"dead ReLUs: {lost} of the units of {self._name(new[0])} never fire and learn nothing{others}; "
+                "a lower learning rate, LeakyReLU or a BatchNorm before it usually helps",
+                step,
             )
-            yield from self._say(f"dead {path}", share >= DEAD, share < DEAD_NO_MORE, step, text)
 
     def _exploding(self, step: int, leaves: Mapping[str, Mapping[str, Any]]) -> Iterator[Message]:
         ratios = {path: row["update_ratio"] for path, row in leaves.items() if self._weighty(path, row)}
@@ -125,18 +137,18 @@ class Health:
             self._first_gradients.append(whole)
         usual = max(self._first_gradients)
         grown = whole > EXPLODING_GRADIENT * usual or not math.isfinite(whole)
-        often = self._times("grown", grown) >= 2
         steepest = max(gradients, key=lambda path: _order(gradients[path]))
         fastest = max(ratios, key=lambda path: _order(ratios[path]), default=steepest)
         ratio = ratios.get(fastest, 0.0)
-        if ratio >= EXPLODING_UPDATE:
+        large = self._times("large", not ratio < LARGE_UPDATE) >= 2 or not ratio < EXPLODING_UPDATE
+        if large:
             what = f"one step changed the weights of {self._name(fastest)} by {ratio:.3g} times their size"
         else:
             times = f"{whole / usual:.0f} times what they were at first" if usual > 0 else f"{whole:.3g}"
             what = f"they are {times}, largest in {self._name(steepest)}"
         text = f"exploding gradients: {what}; a lower learning rate or clip_norm = 1.0 usually helps"
         calm = ratio < CALM_UPDATE and whole < CALM_GRADIENT * usual
-        yield from self._say("exploding", often or not ratio < EXPLODING_UPDATE, calm, step, text)
+        yield from self._say("exploding", large or self._times("grown", grown) >= 2, calm, step, text)
 
     def _weighty(self, path: str, row: Mapping[str, Any]) -> bool:
         """Whether the update of a layer can be told by the size of its weights: not where these are still about 0."""

@@ -9,9 +9,10 @@ import time
 # takes no more than an eye notices.
 EARLY_STEPS = 512
 EARLY_SECONDS = 0.02
-# Then every two seconds, which is as often as people look, and in a long training every 0.5 % of it, at most half a
-# minute: what a day of training records stays small.
-SECONDS, SLOWEST = 2.0, 30.0
+# Then every two seconds, which is as often as people look; after some minutes of training in longer and longer pauses,
+# of half a minute at most, so that what a day of training records stays small.
+SECONDS = 2.0
+SLOWING_AFTER, SLOWEST = 400.0, 15.0  # seconds of training, and times as long
 SHARE = 0.005
 
 
@@ -43,5 +44,5 @@ class MeasuringPlan:
             self._began, seconds = now, 0.0
         self._measured += 1
         self._spent += seconds
-        pause = min(max(self._seconds, (now - self._began) * self._share), max(self._seconds, SLOWEST))
+        pause = self._seconds * min(max((now - self._began) / SLOWING_AFTER, 1.0), SLOWEST)
         self._due = now + max(pause, seconds / self._share)
