@@ -11,7 +11,6 @@ from tests.tui.one_widget import OneWidget, text_of
 from tui.widgets.lines import Lines, fit, line, split, width_of
 from tui.widgets.log import Log
 from tui.widgets.metrics_table import MetricsTable
-from tui.widgets.module_tree import ModuleTree
 from tui.widgets.rows import Rows
 from tui.widgets.status import Progress, fraction
 
@@ -128,31 +127,6 @@ async def test_the_newest_epoch_stays_in_view_until_the_person_scrolls_back() ->
         table.show(history, None)
         await pilot.pause()
         assert text_of(table)[1].split()[0] == "1"
-
-
-async def test_the_module_tree_sums_top_layers_and_marks_frozen_ones() -> None:
-    tree = ModuleTree(id="it")
-    modules = [
-        {"path": "0", "call": "Flatten()", "output_shape": [64], "parameters": 0, "trainable": 0, "depth": 0},
-        {"path": "1", "call": "Linear(300)", "output_shape": [300], "parameters": 19500, "trainable": 0, "depth": 0},
-        {"path": "2", "call": "Residual()", "output_shape": [300], "parameters": 600, "trainable": 600, "depth": 0},
-        {
-            "path": "2.0",
-            "call": "BatchNorm1d()",
-            "output_shape": [300],
-            "parameters": 600,
-            "trainable": 600,
-            "depth": 1,
-        },
-    ]
-    async with OneWidget(tree).run_test(size=(70, 8)) as pilot:
-        tree.show(modules)
-        await pilot.pause()
-        shown = text_of(tree)
-        assert shown[0].split() == ["model", "20.1", "K"]
-        assert "❄" in shown[2]
-        assert "❄" not in shown[3]
-        assert shown[4].startswith("     ")
 
 
 async def test_the_log_wraps_long_messages_and_marks_what_is_serious() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
+
+from textual.binding import Binding
 
 from tui.output import metric
 from tui.widgets.lines import Line, fit, line
@@ -11,53 +13,77 @@ from tui.widgets.rows import Rows
 from tui.widgets.status import rate
 
 COLUMN = 9
+EDGE = 1
 # What a person looks for first; the rest follows in the order in which it is recorded.
 FIRST = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 EMPTY = "no epoch yet"
 
 
 class MetricsTable(Rows):
-    """A row an epoch, the newest in view until the person scrolls back; ★ marks the best."""
+    """A row an epoch, the newest in view until the person scrolls back; ★ marks the best, and by which metric it is."""
+
+    HELP = """A row an epoch. ★ marks the best epoch, and the metric by which it is the best. The newest stays in view
+    until you scroll back; end returns to it. ‹ and › tell that there are more metrics on that side."""
+    BINDINGS: ClassVar = [
+        Binding("left", "columns(-1)", "Metrics further left", key_display="←", show=False),
+        Binding("right", "columns(1)", "Metrics further right", key_display="→", show=False),
+    ]
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._history: Sequence[Any] = ()
         self._columns: tuple[str, ...] = ()
+        self._first = 0
+        self._more = False
+        self._monitored = ""
         self._shown = 0
         self._best: int | None = None
 
-    def show(self, history: Sequence[Any], best: int | None) -> None:
-        """Draw `history` (epoch, metrics; oldest first); `best` is the epoch that is marked."""
+    def show(self, history: Sequence[Any], best: int | None, monitored: str = "") -> None:
+        """Draw `history` (epoch, metrics; oldest first); `best` is the epoch that is marked, `monitored` the metric by
+        which it is the best."""
         follows = self.scroll_offset.y >= self.max_scroll_y
         old, new = self._shown, len(history)
         changed = range(old, new)
         if best != self._best or new < old:
             changed = range(self.scroll_offset.y, self.scroll_offset.y + self.room)
         # The reader's own list: it grows, and a copy of ten thousand rows three times a second would cost.
-        self._history, self._shown, self._best = history, new, best
+        self._history, self._shown, self._best, self._monitored = history, new, best, monitored
         if not history:
             self.set_rows([line((f" {EMPTY}", "dim"))], ())
             return
-        columns = self._choose(history[-1].metrics)
-        if columns != self._columns:
-            self._columns = columns
-            self.refresh()
+        self._arrange()
         self.set_source(new, self._line, [self._head()], changed)
         if follows and new != old:
             self.scroll_to(y=max(new - self.room, 0), animate=False, force=True)
 
-    def _choose(self, metrics: dict[str, float]) -> tuple[str, ...]:
+    def _arrange(self) -> None:
+        """Choose the columns that fit, from the first one that was scrolled to; the learning rate stays in view."""
+        metrics = self._history[-1].metrics
         names = [name for name in FIRST if name in metrics]
         names += [name for name in metrics if name not in FIRST and name != "lr"]
         tail = ("lr",) if "lr" in metrics else ()
-        room = self.size.width - self._digits() - 4 - len(tail) * COLUMN
-        chosen: list[str] = []
-        for name in names:
-            room -= _width(name)
-            if room < 0 and chosen:
-                break
-            chosen.append(name)
-        return (*chosen, *tail)
+        widths = [_width(name) for name in names]
+        room = self.size.width - self._digits() - 3 - EDGE - len(tail) * COLUMN
+        # Not further than until the last one is in view.
+        furthest = len(names)
+        while furthest > 0 and sum(widths[furthest - 1 :]) <= room:
+            furthest -= 1
+        self._first = min(self._first, furthest, max(len(names) - 1, 0))
+        fitting = 0
+        while self._first + fitting < len(names) and sum(widths[self._first : self._first + fitting + 1]) <= room:
+            fitting += 1
+        chosen = names[self._first : self._first + max(fitting, 1)]
+        more = self._first + len(chosen) < len(names)
+        if (columns := (*chosen, *tail)) != self._columns or more != self._more:
+            self._columns, self._more = columns, more
+            self.refresh()
+
+    def action_columns(self, step: int) -> None:
+        if self._history:
+            self._first = max(self._first + step, 0)
+            self._arrange()
+            self.header = (self._head(),)
 
     def _digits(self) -> int:
         return max(len(str(self._history[-1].epoch)), 5)
@@ -65,15 +91,18 @@ class MetricsTable(Rows):
     def on_resize(self, event: Any) -> None:
         super().on_resize(event)
         if self._history:
-            self._columns = self._choose(self._history[-1].metrics)
+            self._arrange()
             self.header = (self._head(),)
             self.refresh()
 
     def _head(self) -> Line:
-        return line(
-            (fit("epoch", self._digits() + 3, right=True), "dim"),
-            *((fit(_short(name), _width(name), right=True), "dim") for name in self._columns),
-        )
+        mark = "‹ epoch" if self._first else "epoch"
+        cells = []
+        for name in self._columns:
+            best = name == self._monitored
+            # The mark takes the space before the name where there is no other room.
+            cells.append((fit(f"★{_short(name)}" if best else _short(name), _width(name), right=True), "dim"))
+        return line((fit(mark, self._digits() + 3, right=True), "dim"), *cells, ("›" if self._more else "", "accent"))
 
     def _line(self, index: int) -> Line:
         row = self._history[index]

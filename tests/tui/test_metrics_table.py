@@ -1,0 +1,81 @@
+"""The table of epochs: its columns, its mark, and that its length does not matter."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from tests.tui.one_widget import OneWidget, text_of
+from tui.widgets.metrics_table import MetricsTable
+
+METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/top5_accuracy", "val/f1")
+
+
+def epoch(number: int, loss: float = 1.0) -> SimpleNamespace:
+    return SimpleNamespace(epoch=number, metrics={**dict.fromkeys(METRICS, loss), "lr": 0.01})
+
+
+def titles(table: MetricsTable) -> list[str]:
+    return text_of(table)[0].split()
+
+
+async def test_columns_fit_the_width_and_the_learning_rate_stays() -> None:
+    for width, expected in (
+        (58, ["epoch", "train/loss", "train/acc", "val/loss", "★val/acc", "lr›"]),
+        (40, ["epoch", "train/loss", "train/acc", "lr›"]),
+        (120, ["epoch", "train/loss", "train/acc", "val/loss", "★val/acc", "val/top5_acc", "val/f1", "lr"]),
+    ):
+        table = MetricsTable(id="it")
+        async with OneWidget(table).run_test(size=(width, 6)) as pilot:
+            table.show([epoch(1), epoch(2)], 2, "val/accuracy")
+            await pilot.pause()
+            assert titles(table) == expected
+            assert all(len(row) <= width for row in text_of(table))
+
+
+async def test_arrows_bring_the_other_metrics_into_view_and_stop_at_the_last() -> None:
+    table = MetricsTable(id="it")
+    async with OneWidget(table).run_test(size=(58, 6)) as pilot:
+        table.show([epoch(1)], None)
+        table.focus()
+        await pilot.press("right")
+        assert titles(table)[:3] == ["‹", "epoch", "train/acc"]
+        await pilot.press(*["right"] * 9)
+        assert titles(table)[-2:] == ["val/f1", "lr"]
+        assert "›" not in titles(table)
+        table.show([epoch(1), epoch(2)], None)
+        await pilot.pause()
+        assert titles(table)[-2:] == ["val/f1", "lr"]  # new epochs scroll nothing back
+        await pilot.press(*["left"] * 9)
+        assert titles(table)[:2] == ["epoch", "train/loss"]
+
+
+@pytest.mark.parametrize("size", [(20, 3), (1, 1), (9, 2)])
+async def test_the_smallest_panel_shows_a_metric_and_never_raises(size: tuple[int, int]) -> None:
+    table = MetricsTable(id="it")
+    async with OneWidget(table).run_test(size=size) as pilot:
+        table.show([epoch(1), SimpleNamespace(epoch=2, metrics={})], 1, "val/loss")
+        table.show([epoch(1)], 1, "val/loss")
+        table.focus()
+        await pilot.press("right", "left")
+        text_of(table)
+
+
+async def test_an_epoch_more_costs_as_much_behind_ten_thousand_as_behind_ten() -> None:
+    costs = []
+    for length in (10, 10_000):
+        table = MetricsTable(id="it")
+        async with OneWidget(table).run_test(size=(80, 12)) as pilot:
+            history = [epoch(number) for number in range(1, length + 1)]
+            table.show(history, 1)
+            await pilot.pause()
+            spent = []
+            for number in range(length + 1, length + 41):
+                history.append(epoch(number))
+                began = time.perf_counter()
+                table.show(history, 1)
+                spent.append(time.perf_counter() - began)
+            costs.append(sorted(spent)[20])
+    assert costs[1] < 5 * costs[0] + 1e-3
