@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import time
 
-# Where training goes wrong it does so within the first steps, so steps 1, 2, 4, 8 ... are measured, as long as that
-# takes no more than an eye notices.
-EARLY_STEPS = 512
+# Where training goes wrong it often does so within the first steps, so steps 1, 2 and 4 are measured, and 8, 16 ... as
+# long as that takes no more than an eye notices.
+FIRST_STEPS, EARLY_STEPS = 4, 512
 EARLY_SECONDS = 0.02
 # Then every two seconds, which is as often as people look; after some minutes of training in longer and longer pauses,
 # of half a minute at most, so that what a day of training records stays small.
@@ -32,7 +32,8 @@ class MeasuringPlan:
         if math.isinf(self._seconds):
             return False
         number = self._occasions
-        if number <= EARLY_STEPS and number & (number - 1) == 0 and self._spent <= EARLY_SECONDS:
+        early = number <= FIRST_STEPS or (number <= EARLY_STEPS and self._spent <= EARLY_SECONDS)
+        if early and number & (number - 1) == 0:
             return True
         return time.monotonic() >= self._due
 
