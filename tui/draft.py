@@ -8,8 +8,10 @@ from pathlib import Path
 from engine.calls import Call, parse_call
 from engine.errors import RequestError, SpecError
 from engine.spec import Experiment, Networks, flatten, with_settings
+from tui.layer_tree import INPUT, Edit, Span, read
 
-MOST_UNDONE = 200
+# A step shares all that it did not change with the step before: a few kilobytes each.
+MOST_UNDONE = 10_000
 
 
 @dataclass
@@ -21,18 +23,30 @@ class Origin:
     written: bytes | None = None
 
 
+@dataclass(frozen=True)
+class Step:
+    """What undo and redo go back to: an experiment, where it came from, and the layers that were selected."""
+
+    experiment: Experiment
+    origin: Origin
+    selection: Span
+
+
 class Draft:
     """An experiment and those it came from. Every change puts a new frozen experiment in place of the old one.
 
-    `network` is the name of the one whose layers are edited. A change that cannot be (a text that does not parse, the
-    last layer deleted) raises RequestError and changes nothing.
+    `network` is the name of the one whose layers are edited, `selection` those of them that are selected: whoever moves
+    the selection says so here, undo and redo put it back. A change that cannot be (a value that does not suit its
+    field) raises RequestError and changes nothing.
     """
 
     def __init__(self, experiment: Experiment, file: Path | None = None, written: bytes | None = None) -> None:
         self._now = experiment
         self._origin = Origin(experiment, file, written)
         # The origin is shared by all that came of it: what is saved holds for the steps before, too.
-        self._before: list[tuple[Experiment, Origin]] = []
+        self._before: list[Step] = []
+        self._after: list[Step] = []
+        self.selection = INPUT
 
     @property
     def experiment(self) -> Experiment:
@@ -58,6 +72,10 @@ class Draft:
         return bool(self._before)
 
     @property
+    def can_redo(self) -> bool:
+        return bool(self._after)
+
+    @property
     def network(self) -> str:
         return next(iter(self._now.networks))
 
@@ -79,6 +97,13 @@ class Draft:
         self._remember()
         self._now = experiment
         self._origin = Origin(experiment, file, written)
+        self.selection = INPUT
+
+    def begin_blank(self) -> None:
+        """A network without layers and a name of its own; data and recipe stay. Undo brings back what was there."""
+        network = self._now.networks[self.network].with_(layers=())
+        networks = Networks({**self._now.networks, self.network: network})
+        self.begin(self._now.with_(name="untitled", networks=networks))
 
     def saved(self, file: Path, written: bytes) -> None:
         """It is in this file now."""
@@ -88,48 +113,34 @@ class Draft:
         """Set a field of the recipe from text."""
         self._put(with_settings(self._now, [f"{field}={text}"]))
 
-    def insert(self, index: int, text: str) -> None:
-        call = parse_call(text)
-        self.put_layers((*self.layers[:index], call, *self.layers[index:]))
-
-    def replace(self, index: int, text: str) -> None:
-        call = parse_call(text)
-        self.put_layers((*self.layers[:index], call, *self.layers[index + 1 :]))
-
-    def delete(self, index: int) -> bool:
-        """Whether there was a layer to delete."""
-        if not 0 <= index < len(self.layers):
-            return False
-        self.put_layers(self.layers[:index] + self.layers[index + 1 :])
-        return True
-
-    def duplicate(self, index: int) -> bool:
-        """Whether there was a layer to duplicate; the copy comes behind it."""
-        if not 0 <= index < len(self.layers):
-            return False
-        self.put_layers(self.layers[: index + 1] + self.layers[index:])
-        return True
-
-    def move(self, index: int, step: int) -> bool:
-        """Whether the layer could go `step` places on."""
-        target = index + step
-        if not (0 <= index < len(self.layers) and 0 <= target < len(self.layers)):
-            return False
-        layers = list(self.layers)
-        layers.insert(target, layers.pop(index))
-        self.put_layers(tuple(layers))
-        return True
+    def edit(self, edit: Edit) -> None:
+        """Layers as an edit of layer_tree.py leaves them, with its selection."""
+        self.put_layers(edit.layers)
+        self.selection = edit.span
 
     def put_layers(self, layers: tuple[Call, ...]) -> None:
         """Other layers in place of those that are edited."""
         network = self._now.networks[self.network].with_(layers=layers)
         self._put(self._now.with_(networks=Networks({**self._now.networks, self.network: network})))
 
+    def put(self, experiment: Experiment) -> None:
+        """The same draft with all of it written anew; its file stays."""
+        self._put(experiment)
+
     def undo(self) -> bool:
         """Whether there was a change to take back."""
-        if not self._before:
+        return self._go(self._before, self._after)
+
+    def redo(self) -> bool:
+        """Whether there was a change that had been taken back."""
+        return self._go(self._after, self._before)
+
+    def _go(self, steps: list[Step], back: list[Step]) -> bool:
+        if not steps:
             return False
-        self._now, self._origin = self._before.pop()
+        back.append(self._step())
+        step = steps.pop()
+        self._now, self._origin, self.selection = step.experiment, step.origin, step.selection
         return True
 
     def _put(self, experiment: Experiment) -> None:
@@ -138,9 +149,13 @@ class Draft:
         self._remember()
         self._now = experiment
 
+    def _step(self) -> Step:
+        return Step(self._now, self._origin, self.selection)
+
     def _remember(self) -> None:
-        self._before.append((self._now, self._origin))
+        self._before.append(self._step())
         del self._before[:-MOST_UNDONE]
+        self._after.clear()
 
 
 def wrong_setting(experiment: Experiment, field: str, text: str) -> str:
@@ -150,6 +165,15 @@ def wrong_setting(experiment: Experiment, field: str, text: str) -> str:
     except SpecError as error:
         # Without the place: it stands right above.
         return f"{error.message}; {error.hint}" if error.hint else error.message
+    except RequestError as error:
+        return str(error)
+    return ""
+
+
+def wrong_calls(text: str) -> str:
+    """What is wrong with the text as one or several layers; "" where nothing is."""
+    try:
+        read(text)
     except RequestError as error:
         return str(error)
     return ""

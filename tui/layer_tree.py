@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.calls import Call, CallError, Value, parse_call, parse_value
+from engine.calls import Call, CallError, parse_call, parse_value
 from engine.errors import RequestError
 
 Layers = tuple[Call, ...]
@@ -102,7 +102,7 @@ def chain_at(layers: Sequence[Call], chain: str) -> Layers:
     found = tuple(layers)
     try:
         while parts:
-            name, found, parts = _entered(found, parts)
+            _, found, parts = _entered(found, parts)
     except (IndexError, ValueError, KeyError):
         raise RequestError(f"there are no layers at {chain}") from None
     return found

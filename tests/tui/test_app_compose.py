@@ -38,7 +38,8 @@ async def test_the_first_screen_shows_layers_at_once_and_shapes_when_they_are_kn
         text = screen_text(app)
         assert "1 × 8 × 8" in text
         assert "51.4 K parameters" in text
-        assert "fits: about" in text
+        assert "fits: " in text
+        assert "activations" in text
 
 
 async def test_a_failing_layer_says_why_in_place_and_its_fix_can_be_applied(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ async def test_a_layer_is_added_after_the_cursor_and_undone(tmp_path: Path) -> N
             "Dropout(0.5)",
             "BatchNorm1d()",
         ]
-        assert app.screen.query_one(LayerTable).selected == 2
+        assert app.screen.query_one(LayerTable).path == "2"
         assert "batchnorm *" in screen_text(app)
         await pilot.press("u")
         assert app.draft.experiment == preset("batchnorm")
@@ -105,15 +106,6 @@ async def test_layers_are_moved_duplicated_and_deleted(tmp_path: Path) -> None:
         assert [layer.name for layer in app.draft.layers] == [names[0], *names[3:]]
         await pilot.press(*["u"] * 6)
         assert app.draft.experiment == preset("batchnorm")
-
-
-async def test_the_only_layer_cannot_be_deleted_and_the_screen_says_so(tmp_path: Path) -> None:
-    app, _ = application(tmp_path, with_settings(preset("mlp"), ["network.layers=[Flatten()]"]))
-    async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.press("down", "x")
-        await pilot.pause()
-        assert len(app.draft.layers) == 1
-        assert "✗" in screen_text(app)
 
 
 async def test_a_setting_is_edited_in_place(tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ async def test_before_the_catalogue_is_there_what_is_typed_is_added(
 def test_a_layer_for_the_dimensions_that_come_in_is_meant_first() -> None:
     import engine.check  # noqa: F401
 
-    firsts = {(typed, rank): (suggest(typed, rank) or [None])[0] for typed in ("conv", "batch") for rank in (2, 3, 4)}
+    shapes = ((3, 8), (1, 8, 8), (1, 8, 8, 8))
+    firsts = {(typed, shape): (suggest(typed, shape) or [None])[0] for typed in ("conv", "batch") for shape in shapes}
     assert [found.name for found in firsts.values() if found] == [
         "Conv1d", "Conv2d", "Conv3d", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d"
     ]  # fmt: skip

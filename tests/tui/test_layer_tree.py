@@ -136,7 +136,9 @@ def test_a_sequence_of_edits_is_that_of_nested_lists_and_keeps_the_texts(
 
 
 @given(NETWORKS, st.data())
-def test_a_layer_that_was_moved_can_be_moved_back_and_none_is_lost(layers: tuple[Call, ...], data: st.DataObject) -> None:
+def test_a_layer_that_was_moved_can_be_moved_back_and_none_is_lost(
+    layers: tuple[Call, ...], data: st.DataObject
+) -> None:
     known = [span for span in spans(layers) if "shortcut" not in span.chain]
     if not known:
         return
@@ -205,7 +207,8 @@ def test_paths_are_the_names_of_the_modules_that_are_built() -> None:
 )
 def test_what_comes_into_a_place_comes_from_the_layer_that_runs_before_it(chain: str, index: int, source: str) -> None:
     layers = read(
-        "Flatten(), Residual(ReLU(), shortcut=Tanh()), Parallel(ReLU(), Sequential(Tanh())), Repeat(2, Sequential(ReLU()))"
+        "Flatten(), Residual(ReLU(), shortcut=Tanh()), Parallel(ReLU(), Sequential(Tanh())),"
+        "Repeat(2, Sequential(ReLU()))"
     )
     assert layer_tree.source_of(layers, chain, index) == source
 
@@ -215,7 +218,10 @@ def test_what_comes_into_a_place_comes_from_the_layer_that_runs_before_it(chain:
     [
         ("Linear(3)", ["Linear(3)"]),
         ("Conv2d(32, 3), ReLU()", ["Conv2d(32, 3)", "ReLU()"]),
-        ("nn.Flatten(),\n    nn.Linear(784, 300),\n    nn.ReLU(),\n", ["nn.Flatten()", "nn.Linear(784, 300)", "nn.ReLU()"]),
+        (
+            "nn.Flatten(),\n    nn.Linear(784, 300),\n    nn.ReLU(),\n",
+            ["nn.Flatten()", "nn.Linear(784, 300)", "nn.ReLU()"],
+        ),
         ("Flatten()\nLinear(3)\n\nReLU", ["Flatten()", "Linear(3)", "ReLU()"]),
     ],
 )

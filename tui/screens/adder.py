@@ -1,4 +1,4 @@
-"""Adding a layer: a line of text, the layers that it may mean, and the shape that would come out of each."""
+"""Adding layers: a line of text, the layers that it may mean, and the shape that would come out of each."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tui.safe import safe_lines
 from tui.screens.dialogue import Dialogue
 from tui.screens.picker import Found
 from tui.screens.prompt import LineInput
-from tui.suggestions import MOST, Incoming, Suggestion, outcome, suggest, wrong_layer
-from tui.widgets.lines import fit, line
+from tui.suggestions import MOST, Incoming, Suggestion, outcome, suggest, wrong_layers
+from tui.widgets.lines import Line, fit, line
 from tui.widgets.rows import Rows
 
-HINT = "enter adds the selected layer, tab completes its name"
-WIDTH = 76
+HINT = "enter adds what is selected, tab completes it; `conv 32 3`, `res conv 32 3` and `lin 64 relu` are understood"
+WIDTH = 90
 HEIGHT = MOST + 5
 SECONDS_BETWEEN_LOOKS = 0.3
 
 
 class Adder(Dialogue[str | None]):
-    """Gives the text of a call, or None. `given` says what comes into the layer, where that is known by now."""
+    """Gives layers as text, or None. `given` says what comes into the first of them, where that is known by now."""
 
     CSS_PATH = "modals.tcss"
     BINDINGS: ClassVar = [
@@ -109,9 +109,13 @@ class Adder(Dialogue[str | None]):
 
     def _look(self) -> None:
         given = self._given()
-        self._found = suggest(self._typed, len(given.shape) if given is not None else 3)
+        self._found = suggest(self._typed, given.shape if given is not None else None)
         self._number += 1
-        calls = [item.call for item in self._found or () if not item.incomplete and item.call not in self._shapes]
+        calls = [
+            item.call
+            for item in self._found or ()
+            if not item.incomplete and not item.refused and item.call not in self._shapes
+        ]
         if given is not None and calls and self._typed.strip():
             number = self._number
             self.run_worker(
@@ -143,18 +147,19 @@ class Adder(Dialogue[str | None]):
         elif not self._found:
             found.set_rows([line((" no layer has this in its name", "dim"))])
         else:
-            name = max(min(width * 2 // 5, 34), 12)
-            found.set_rows(
-                [
-                    line(
-                        (" " + fit(item.call if self._typed.strip() else item.name, name - 1), "strong"),
-                        (" " + fit(self._shape(item), 17), "accent"),
-                        (fit(item.line, max(width - name - 19, 0)).rstrip(), "dim"),
-                    )
-                    for item in self._found
-                ]
-            )
+            name = max(min(width * 2 // 5, 36), 12)
+            found.set_rows([self._row(item, name, width) for item in self._found])
         self._say(self._remark())
+
+    def _row(self, item: Suggestion, name: int, width: int) -> Line:
+        # A block is known by its name; its layers stand beneath.
+        text = item.call if self._typed.strip() and item.call.startswith(item.name) else item.name
+        told = f"cannot be used: {item.refused}" if item.refused else item.line
+        return line(
+            (" " + fit(text, name - 1), "dim" if item.refused else "strong"),
+            (" " + fit(self._shape(item), 17), "accent"),
+            (fit(told, max(width - name - 19, 0)).rstrip(), "dim"),
+        )
 
     def _shape(self, item: Suggestion) -> str:
         known = self._shapes.get(item.call, "")
@@ -164,10 +169,13 @@ class Adder(Dialogue[str | None]):
         """What is wrong with what is typed, or what the selected layer takes."""
         typed = self._typed
         if "(" in typed or (typed.strip() and not self._found):
-            wrong = wrong_layer(typed)
+            wrong = wrong_layers(typed)
             if wrong:
                 return f"✗ {wrong}"
-        return self._selected.signature if self._selected is not None and typed.strip() else HINT
+        item = self._selected
+        if item is None or not typed.strip():
+            return HINT
+        return f"✗ {item.name} cannot be used: {item.refused}" if item.refused else item.signature
 
     def _say(self, text: str) -> None:
         beneath = self.query_one("#beneath", Static)
@@ -181,9 +189,9 @@ class Adder(Dialogue[str | None]):
         self._draw()
 
     def action_complete(self) -> None:
-        """The selected name with its parentheses; the cursor stands where an argument is missing."""
+        """What is selected, with its parentheses; the cursor stands where an argument is missing."""
         item = self._selected
-        if item is None or "(" in self._typed:
+        if item is None or item.refused or "(" in self._typed:
             return
         field = self.query_one(Input)
         field.value = item.call
@@ -202,10 +210,12 @@ class Adder(Dialogue[str | None]):
             return
         item = self._selected
         text = typed if "(" in typed or ":" in typed or item is None else item.call
-        wrong = wrong_layer(text)
+        wrong = wrong_layers(text)
         if not wrong:
             self.dismiss(text)
             return
+        if self._found is None and "(" not in typed:
+            wrong = "the names are being read: wait a moment, or write it in full, such as Conv2d(32, 3)"
         if text != typed and item is not None and item.incomplete:
             self.action_complete()
         self.call_after_refresh(self._say, f"✗ {wrong}")

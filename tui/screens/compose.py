@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from engine.errors import RequestError
+from textual.events import Paste
+
 from tui.commands import COMPOSE, PANELS, bindings
-from tui.screens.adder import Adder
-from tui.screens.prompt import Prompt
+from tui.layer_tree import INPUT
+from tui.network_editing import NetworkEditing
 from tui.screens.recipe_side import RecipeSide
-from tui.suggestions import incoming, wrong_layer
-from tui.widgets.layer_table import LayerTable, totals
-from tui.widgets.lines import Line, Lines, line, split
+from tui.widgets.layer_table import LayerTable
+from tui.widgets.lines import Line, Lines, line
 from tui.widgets.panel import Panel
 from tui.widgets.recipe import Recipe
 from tui.widgets.rows import Rows
+from tui.widgets.totals import totals
 
 if TYPE_CHECKING:
     from tui.draft import Draft
@@ -27,6 +28,10 @@ class ComposeScreen(RecipeSide):
     CSS_PATH = "compose.tcss"
     BINDINGS: ClassVar = bindings(COMPOSE, PANELS)
     where = COMPOSE
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._network = NetworkEditing(self.app, lambda: self.layer_table)
 
     def panels(self) -> Iterable[Panel]:
         yield Panel("Network", LayerTable(id="layers"), Lines(id="totals"), id="network")
@@ -44,9 +49,12 @@ class ComposeScreen(RecipeSide):
         """Draw the draft and the newest answer of the check."""
         report, problem = self.app.report, self.app.problem
         checking = not self.app.checked
-        self.layer_table.show(self.draft.layers, self.draft.setting("data.source"), report, problem, checking)
+        layers = self.draft.layers
+        self.layer_table.show(layers, self.draft.setting("data.source"), report, problem, checking)
         summary = self.query_one("#totals", Lines)
-        summary.set_lines([split(*totals(report, problem, checking), summary.size.width)])
+        if not checking or not layers or not summary.lines:
+            # While the check looks, what it said last stays: numbers that come and go cannot be read.
+            summary.set_lines(totals(report, problem, len(layers), summary.size.width))
         self.show_recipe(report, problem)
 
     def subject(self) -> Line:
@@ -59,98 +67,109 @@ class ComposeScreen(RecipeSide):
 
     # ------------------------------------------------------------------ changing
 
-    def action_edit(self) -> None:
+    def _field(self) -> str:
+        """The setting that is edited; "" where layers are."""
         if self._in_recipe():
-            self._edit_setting(self.recipe.field)
-        elif self.layer_table.selected < 0:
-            self._edit_setting("data.source")
+            return self.recipe.field
+        return "data.source" if self.layer_table.span == INPUT and self.draft.layers else ""
+
+    def action_edit(self) -> None:
+        if self._field():
+            self.recipe_editing.edit(self._field())
+        elif self.layer_table.span == INPUT:
+            self._network.add()
         else:
-            self._edit_layer(self.layer_table.selected)
+            self._network.edit()
 
-    def _edit_setting(self, field: str) -> None:
-        self.recipe_editing.edit(field)
-
-    def _edit_layer(self, number: int) -> None:
-        draft = self.draft
-
-        def changed(text: str | None) -> None:
-            if text is not None:
-                draft.replace(number, text)
-                self.app.draft_changed()
-
-        text = str(draft.layers[number])
-        self.app.push_screen(Prompt(f"layer {number}", text, wrong_layer, self._region()), changed)
-
-    def action_add(self) -> None:
-        after = self.layer_table.selected
-        draft = self.draft
-
-        def changed(text: str | None) -> None:
-            if text is not None:
-                draft.insert(after + 1, text)
-                self.app.draft_changed()
-                self.layer_table.select(after + 1)
-
-        title = f"add after {after}" if after >= 0 else "add the first layer"
-        self.app.push_screen(
-            Adder(title, lambda: incoming(self.app.report, after, draft.experiment.epochs), self._region()), changed
-        )
-
-    def _region(self) -> Any:
-        return self.layer_table.row_region(self.layer_table.cursor)
-
-    def _change_layer(self, change: str, *arguments: int, select: int) -> None:
-        if self._in_recipe() or self.layer_table.selected < 0:
-            self.app.tell("select a layer first: tab goes to the network")
-            return
-        try:
-            changed = getattr(self.draft, change)(self.layer_table.selected, *arguments)
-        except RequestError as error:
-            self.app.tell(str(error), wrong=True)
-            return
-        if changed:
-            target = self.layer_table.selected + select
-            self.app.draft_changed()
-            self.layer_table.select(min(target, len(self.draft.layers) - 1))
+    def action_edit_text(self) -> None:
+        if self._field():
+            self.recipe_editing.as_text(self._field())
+        elif self.layer_table.span == INPUT:
+            self._network.add()
+        else:
+            self._network.edit_text()
 
     def action_delete(self) -> None:
         if self._in_recipe():
             self.recipe_editing.reset(self.recipe.field)
-            return
-        self._change_layer("delete", select=0)
+        else:
+            self._network.delete()
+
+    def _among_layers(self) -> bool:
+        """Whether keys go to the layers; says where they do if not."""
+        if self._in_recipe():
+            self.app.tell("this is for layers: tab goes to the network")
+        return not self._in_recipe()
+
+    def action_add(self) -> None:
+        self._network.add()
+
+    def action_add_before(self) -> None:
+        self._network.add_before()
+
+    def action_add_inside(self) -> None:
+        self._network.add_inside()
 
     def action_duplicate(self) -> None:
-        self._change_layer("duplicate", select=1)
+        if self._among_layers():
+            self._network.duplicate()
 
     def action_move_up(self) -> None:
-        self._change_layer("move", -1, select=-1)
+        if self._among_layers():
+            self._network.move(-1)
 
     def action_move_down(self) -> None:
-        self._change_layer("move", 1, select=1)
+        if self._among_layers():
+            self._network.move(1)
+
+    def action_wrap(self) -> None:
+        if self._among_layers():
+            self._network.wrap()
+
+    def action_unwrap(self) -> None:
+        if self._among_layers():
+            self._network.unwrap()
+
+    def action_select_several(self) -> None:
+        if self._among_layers():
+            self.layer_table.mark()
+
+    def action_cut(self) -> None:
+        if self._among_layers():
+            self._network.cut()
+
+    def action_copy(self) -> None:
+        if self._among_layers():
+            self._network.copy()
+
+    def action_paste(self) -> None:
+        if self._among_layers():
+            self._network.paste()
+
+    def on_paste(self, event: Paste) -> None:
+        """What the terminal pastes is layers, written as calls."""
+        event.stop()
+        if self._among_layers():
+            self._network.paste_text(event.text)
+
+    def action_freeze(self) -> None:
+        if self._among_layers():
+            self._network.freeze()
 
     def action_undo(self) -> None:
-        if self.draft.undo():
-            self.app.draft_changed()
-        else:
-            self.app.tell("nothing to undo")
+        self._network.undo()
+
+    def action_redo(self) -> None:
+        self._network.redo()
+
+    def action_new_network(self) -> None:
+        self._network.new()
 
     def action_apply_fix(self) -> None:
-        """Do what the failing layer's fix proposes."""
-        fix = self.app.problem.fix if self.app.problem is not None else None
-        if fix is None or not fix.action:
-            self.app.tell("there is no fix to apply")
-            return
-        from engine.shapes import apply_fix
+        self._network.apply_fix()
 
-        try:
-            if fix.path[:1].isdigit():
-                self.draft.put_layers(apply_fix(self.draft.layers, fix))
-            else:
-                self.draft.set(fix.path, fix.call)
-        except RequestError as error:
-            self.app.tell(str(error), wrong=True)
-            return
-        self.app.draft_changed()
+    def action_go_to_problem(self) -> None:
+        self._network.go_to_problem()
 
     def action_save(self) -> None:
         self.app.filing.save()

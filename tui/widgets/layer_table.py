@@ -4,48 +4,126 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tui.output import count, shape, size
+from textual.binding import Binding
+
+from engine.calls import Call
+from tui.layer_tree import Listed, Span, chains, joined, listed, shown_path, span_of
+from tui.output import count, shape
 from tui.widgets.lines import Line, fit, line, split
 from tui.widgets.rows import VIM_KEYS, Rows
 
 if TYPE_CHECKING:
-    from engine.calls import Call
+    from engine.nodes import Row
 
 NUMBER = 4
 SHAPE = 16
 AMOUNT = 11
+WIDE = 92
 PENDING = "…"
+EMPTY = (
+    "",
+    "no layers yet",
+    "a adds the first one: type `flat`, `lin 300`, `conv 32 3`",
+    "p begins from a preset, o opens a file",
+    "a paste adds layers written as calls, with commas between them",
+)
 
 
 class LayerTable(Rows):
     """The layers of one network. `show` takes the calls as they are and what the check found, where it is there yet.
 
-    Rows are not layers: blocks show what is in them, and an error takes lines of its own. `selected` is the layer under
-    the cursor, counted from 0 (-1: the input, before the first).
+    What a container holds is listed beneath it, indented; the copies of a Repeat once. `span` are the layers selected:
+    the one under the cursor, or neighbours where the selection was extended (`INPUT` of layer_tree.py: the data).
     """
 
     with_cursor = True
-    BINDINGS: ClassVar = [*VIM_KEYS]
+    BINDINGS: ClassVar = [
+        *VIM_KEYS,
+        Binding("shift+down", "extend(1)", show=False),
+        Binding("shift+up", "extend(-1)", show=False),
+        Binding("escape", "unmark", show=False),
+    ]
+    HELP = (
+        "The layers from the data on, with what comes out of each for one sample. shift+↓ or v and arrows select "
+        "neighbours; what a container holds is indented beneath it and edited like any other layer. "
+        "❄ marks what is not trained. MACs: multiply-accumulates of one sample's way forward."
+    )
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._layers: list[int | None] = []
-        self.selectable = lambda index: self._layers[index] is not None
+        self._paths: list[str | None] = []
+        self.selectable = lambda index: self._paths[index] is not None
+        self._anchor: str | None = None
         self._shown: tuple[Sequence[Call], str, Any, Any, bool] = ((), "", None, None, True)
+        # What the last answer said, by path: it holds as long as neither data nor any layer before is another.
+        self._known: dict[str, tuple[Call, Row]] = {}
+        self._known_source = ""
+        self._known_problem: tuple[tuple[tuple[str, Call], ...], Any] | None = None
+        self._given = PENDING
+        self._marked: frozenset[str] = frozenset()
+
+    # ------------------------------------------------------------------ selection
 
     @property
-    def selected(self) -> int:
-        if not self._layers:
-            return -1
-        found = self._layers[min(self.cursor, len(self._layers) - 1)]
-        return -1 if found is None else found
+    def path(self) -> str:
+        """The layer under the cursor; "" for the data."""
+        if not self._paths:
+            return ""
+        return self._paths[min(self.cursor, len(self._paths) - 1)] or ""
 
-    def select(self, layer: int) -> None:
-        """Put the cursor on a layer."""
-        if layer in self._layers:
-            self.cursor = self._layers.index(layer)
+    @property
+    def span(self) -> Span:
+        here = span_of(self.path)
+        if self._anchor is None or not self.path:
+            return here
+        other = span_of(self._anchor)
+        # In a container that is a neighbour, the cursor stands for the container.
+        beneath = f"{other.chain}." if other.chain else ""
+        if not self.path.startswith(beneath):
+            return here
+        index = int(self.path[len(beneath) :].partition(".")[0])
+        return Span(other.chain, min(index, other.first), max(index, other.first))
+
+    def select(self, span: Span) -> None:
+        """Select layers; the cursor stands on the last of them."""
+        paths = span.paths or ("",)
+        self._anchor = paths[0] if len(paths) > 1 else None
+        if paths[-1] in self._paths:
+            self.cursor = self._paths.index(paths[-1])
+        if self._anchor is not None or self._marked:
+            self._draw()
+
+    def mark(self) -> None:
+        """Begin a selection of several here, or end it."""
+        self._anchor = self.path if self._anchor is None and self.path else None
+        self._draw()
+
+    def action_unmark(self) -> None:
+        self._anchor = None
+        self._draw()
+
+    def action_extend(self, step: int) -> None:
+        """One more neighbour, or one less."""
+        if not self.path:
+            return
+        if self._anchor is None:
+            self._anchor = self.path
+        here = span_of(self.path)
+        target = joined(here.chain, here.first + step)
+        if here.first + step >= 0 and target in self._paths:
+            self.cursor = self._paths.index(target)
+        self._draw()
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        super().watch_cursor(old, new)
+        if self._anchor is not None:
+            # Not from within a redraw: the rows may be those of before.
+            self.call_after_refresh(self._draw)
+
+    # ------------------------------------------------------------------ contents
 
     def show(self, layers: Sequence[Call], source: str, report: Any, problem: Any, checking: bool) -> None:
         """Draw the layers over `report` (rows by path; None where there is none, or not yet) and `problem`."""
@@ -58,98 +136,160 @@ class LayerTable(Rows):
 
     def _draw(self) -> None:
         layers, source, report, problem, checking = self._shown
-        width = self.size.width
-        if not width:
+        if not self.size.width:
             return
-        by_layer: dict[int, Any] = {}
-        inside: dict[int, list[Any]] = {}
-        for row in report.rows if report is not None else ():
-            top = _top(row.path)
-            if row.path == str(top):
-                by_layer[top] = row
+        flat = list(listed(layers))
+        answers, problem = self._answers(flat, source, report, problem, checking)
+        failing = shown_path(layers, problem.path) if problem is not None else ""
+        cursor = self.path
+        self._find_marked(flat)
+        given = shape(report.info.input_shape) if report is not None else self._input(source, checking)
+        paths: list[str | None] = [""]
+        rows: list[Line] = [self._columns(" ", "", line((source, "dim")), given, "", "", "")]
+        for one in flat:
+            paths.append(one.path)
+            if one.path == failing and problem is not None:
+                told = self._explanation(problem)
+                rows += [self._failing(one), *told]
+                paths += [None] * len(told)
             else:
-                inside.setdefault(top, []).append(row)
-        failing = _top(problem.path) if problem is not None else None
-        selected = self.selected
-        given = shape(report.info.input_shape) if report is not None else PENDING if checking else ""
-        rows: list[Line] = [self._columns("", source, given, "", "", "dim")]
-        owners: list[int | None] = [-1]
-        for number, call in enumerate(layers):
-            if number == failing:
-                rows.append(self._failing(number, str(call)))
-                owners.append(number)
-                for text in self._explanation(problem):
-                    rows.append(text)
-                    owners.append(None)
-                continue
-            rows.append(self._layer(str(number), str(call), by_layer.get(number), checking, ""))
-            owners.append(number)
-            for row in inside.get(number, ()):
-                rows.append(self._layer("", "  " * row.depth + row.call, row, False, "dim"))
-                owners.append(None)
-        if not layers:
-            rows.append(line(("     no layers yet: press a to add the first one", "dim")))
-            owners.append(None)
-        self._layers = owners
-        self.set_rows(rows, [self._columns("#", "layer", "output", "parameters", "MACs", "dim")])
-        self.select(selected)
-
-    def _layer(self, number: str, call: str, row: Any, pending: bool, style: str) -> Line:
-        if row is None:
-            return self._columns(number, call, PENDING if pending else "", "", "", style)
-        return self._columns(
-            number,
-            call,
-            shape(row.output_shape),
-            count(row.parameters) if row.parameters else "",
-            count(row.macs) if row.macs else "",
-            style,
+                rows.append(self._layer(one, answers.get(one.path), checking))
+        if not flat:
+            rows += [line((f"      {fit(text, max(self.size.width - 7, 1)).rstrip()}", "dim")) for text in EMPTY]
+            paths += [None] * len(EMPTY)
+        self._paths = paths
+        wide = self.size.width >= WIDE
+        self.set_rows(
+            rows,
+            [
+                self._columns(
+                    " ", "#", line(("layer", "dim")), "output", "parameters", "MACs", "trained" if wide else ""
+                )
+            ],
         )
+        self._keep_cursor(cursor)
 
-    def _columns(self, number: str, call: str, output: str, parameters: str, macs: str, style: str) -> Line:
+    def _keep_cursor(self, path: str) -> None:
+        """The cursor stays on its layer, or where that was."""
+        if path in self._paths:
+            self.cursor = self._paths.index(path)
+        elif self._paths[min(self.cursor, len(self._paths) - 1)] is None:
+            self.move_to(min(self.cursor, len(self._paths) - 1), -1)
+
+    def _find_marked(self, flat: Sequence[Listed]) -> None:
+        known = {one.path for one in flat}
+        if self._anchor is not None and self._anchor not in known:
+            self._anchor = None
+        paths = self.span.paths if self._anchor is not None else ()
+        beneath = tuple(f"{path}." for path in paths)
+        self._marked = frozenset(one for one in known if one in paths or one.startswith(beneath))
+
+    def _input(self, source: str, checking: bool) -> str:
+        if not checking:
+            return ""
+        return self._given if source == self._known_source else PENDING
+
+    def _answers(
+        self, flat: Sequence[Listed], source: str, report: Any, problem: Any, checking: bool
+    ) -> tuple[dict[str, Row], Any]:
+        """What is known of each layer, and of the problem: by the newest answer, or, while the check looks, by the one
+        before as far as that still holds."""
+        if report is not None:
+            rows = {row.path: row for row in report.rows}
+            self._known = {one.path: (one.call, rows[one.path]) for one in flat if one.path in rows}
+            self._known_source, self._given = source, shape(report.info.input_shape)
+        if not checking:
+            before = tuple((one.path, one.call) for one in flat)
+            self._known_problem = (before, problem) if problem is not None else None
+            return {path: row for path, (_, row) in self._known.items()} if report is not None else {}, problem
+        if source != self._known_source:
+            return {}, None
+        kept: dict[str, Row] = {}
+        for one in flat:
+            call, row = self._known.get(one.path, (None, None))
+            if row is None or (call != one.call and not one.held):
+                break
+            if call == one.call:
+                kept[one.path] = row
+        if self._known_problem is not None:
+            before, known = self._known_problem
+            end = next((i for i, (path, _) in enumerate(before, 1) if path == known.path), 0)
+            if end and before[:end] == tuple((one.path, one.call) for one in flat[:end]):
+                return kept, known
+        return kept, None
+
+    # ------------------------------------------------------------------ lines
+
+    def _layer(self, one: Listed, row: Row | None, checking: bool) -> Line:
+        mark = "▌" if one.path in self._marked else " "
+        number = one.path if one.depth == 0 else ""
+        name = self._called(one, "")
+        if row is None:
+            frozen = "❄" if one.call.get("frozen") is True else ""
+            return self._columns(mark, number, name, PENDING if checking else "", "", "", frozen)
+        parameters = count(row.parameters) if row.parameters else ""
+        return self._columns(
+            mark, number, name, shape(row.output_shape), parameters, count(row.macs) if row.macs else "",
+            self._trained(row),
+        )  # fmt: skip
+
+    def _trained(self, row: Row) -> str:
+        wide = self.size.width >= WIDE
+        if not row.parameters:
+            return ""
+        if row.trainable == row.parameters:
+            return "yes" if wide else ""
+        if not row.trainable:
+            return "❄ no" if wide else "❄"
+        return f"❄ {100 * row.trainable // row.parameters} %" if wide else "◐"
+
+    def _called(self, one: Listed, style: str) -> Line:
+        call = one.call.without("frozen")
+        text = str(call)
+        if one.held:
+            # Its layers stand beneath it.
+            first = call.args[:1] if call.name == "Repeat" else ()
+            outer = replace(call, args=first).without("shortcut")
+            inside = any(held for _, held in chains(call))
+            text = f"{str(outer)[:-1]}{', ' if first or outer.kwargs else ''}…)" if inside else str(outer)
+        chain = one.path.rpartition(".")[0]
+        side = (("shortcut ", "dim"),) if chain.endswith(".shortcut") else ()
+        return line(("  " * one.depth, ""), *side, (text, style))
+
+    def _columns(
+        self, mark: str, number: str, name: Line, output: str, parameters: str, macs: str, trained: str
+    ) -> Line:
         width = self.size.width
-        narrow = width < 70
-        amounts = AMOUNT - 1 if narrow else AMOUNT
-        shapes = SHAPE - 3 if narrow else SHAPE
-        name = max(width - NUMBER - 2 - shapes - 2 * amounts - 1, 8)
-        return line(
-            (fit(number, NUMBER, right=True) + "  ", "dim"),
-            (fit(call, name - 1) + " ", style),
+        amounts = AMOUNT if width >= 70 else AMOUNT - 1
+        shapes = SHAPE if width >= 70 else SHAPE - 3
+        # One cell more than is needed: a scrollbar may stand there.
+        last = 11 if width >= WIDE else 3
+        room = max(width - NUMBER - 2 - shapes - 2 * amounts - last, 8)
+        style = "dim" if number == "#" else ""
+        return (
+            (mark, "bad" if mark == "✗" else "accent"),
+            (fit(number, NUMBER - 1, right=True) + "  ", "dim"),
+            *split(name, line(""), room),
             (fit(output, shapes), style),
             (fit(parameters, amounts, right=True), style or "dim"),
-            (fit(macs, amounts, right=True) + " ", style or "dim"),
+            (fit(macs, amounts, right=True), style or "dim"),
+            (fit(f"   {trained}" if last > 3 else f" {trained}", last), "accent" if "❄" in trained else "dim"),
         )
 
-    def _failing(self, number: int, call: str) -> Line:
-        return line(("✗", "bad"), (fit(str(number), NUMBER - 1, right=True) + "  ", "dim"), (call, "bad"))
+    def _failing(self, one: Listed) -> Line:
+        number = one.path if one.depth == 0 else ""
+        return self._columns("✗", number, self._called(one, "bad"), "", "", "", "")
 
     def _explanation(self, problem: Any) -> list[Line]:
+        """What the layer got and what it wants, and the key that mends it."""
         width = max(self.size.width - NUMBER - 4, 20)
-        lines = [line((" " * (NUMBER + 2), ""), (text, "bad")) for text in _wrapped(problem.message, width)]
+        message = problem.message
+        if problem.expected and "got (" in message:
+            message = f"got {shape(problem.found)}, wants {problem.expected}"
+        texts = textwrap.wrap(message, width)[:4] or [""]
+        lines = [line((" " * (NUMBER + 2), ""), (text, "bad")) for text in texts]
         if problem.fix is not None:
             fix = line((" " * (NUMBER + 2), ""), "fix: ", (problem.fix.text, "strong"))
             how = line((". ", "accent"), ("apply ", "dim")) if problem.fix.action else line()
             lines.append(split(fix, how, self.size.width))
         return lines
-
-
-def totals(report: Any, problem: Any, checking: bool) -> tuple[Line, Line]:
-    """What stands below the table: parameters and MACs, and whether training fits into the memory."""
-    if checking:
-        return line((f" {PENDING}", "dim")), line()
-    if report is None or problem is not None:
-        return line((" ✗ cannot be trained as it is", "bad")), line()
-    left = line(" ", (count(report.parameters), "strong"), " parameters   ", (count(report.macs), "strong"), " MACs")
-    needed, free = report.memory["total"], report.memory["available"]
-    if needed > free:
-        return left, line(("✗ needs about ", "bad"), (f"{size(needed)}, {size(free)} are free ", "bad"))
-    return left, line(("fits: about ", "dim"), size(needed), (f" of {size(free)} ", "dim"))
-
-
-def _top(path: str) -> int:
-    head = path.split(".", 1)[0]
-    return int(head) if head.isdigit() else -1
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width)[:4] or [""]

@@ -1,0 +1,50 @@
+"""What stands below the layers: how large the network is, and what training it takes of the memory that is free."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tui.output import count, size
+from tui.widgets.lines import Line, line, split
+
+PARTS = ("weights", "gradients", "optimizer", "activations")
+# The recipe's words for what the forecast calls by its own.
+NAMES = {"optimizer": "optimizer state"}
+
+
+def totals(report: Any, problem: Any, layers: int, width: int) -> list[Line]:
+    """Two lines: parameters, MACs and whether training fits; and what the memory goes to, as far as there is room.
+
+    `report` is None before the check has answered for the first time, and where it could not.
+    """
+    if not layers:
+        return [line(), line()]
+    if problem is not None:
+        return [line((" ✗ cannot be trained as it is", "bad")), line()]
+    if report is None:
+        return [line((" …", "dim")), line()]
+    trained = sum(row.trainable for row in report.rows if row.depth == 0)
+    frozen = f", {count(trained)} trained" if trained < report.parameters else ""
+    left = line(
+        " ", (count(report.parameters), "strong"), f" parameters{frozen}   ", (count(report.macs), "strong"), " MACs"
+    )
+    needed, free = report.memory["total"], report.memory["available"]
+    if needed > free:
+        right = line(("✗ does not fit: ", "bad"), (f"{size(needed)} of {size(free)} ", "bad"))
+    else:
+        right = line(("fits: ", "dim"), size(needed), (f" of {size(free)} ", "dim"))
+    return [split(left, right, width), split(line(""), line((_parts(report.memory, width), "dim")), width)]
+
+
+def _parts(memory: Mapping[str, int], width: int) -> str:
+    """What the memory goes to, as exactly as there is room for."""
+    exact = [f"{NAMES.get(name, name)} {size(memory[name])}" for name in PARTS]
+    rounded = [f"{name} {re.sub('([0-9]{2})[.][0-9]', r'\1', size(memory[name]))}" for name in PARTS]
+    brief = [text.replace("gradients", "grad").replace("optimizer", "optim") for text in rounded]
+    for texts, between in ((exact, "   "), (rounded, "   "), (rounded, "  "), (brief, "  ")):
+        text = between.join(texts) + " "
+        if len(text) <= width - 1:
+            return text
+    return ""
