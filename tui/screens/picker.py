@@ -68,13 +68,16 @@ class Picker(Dialogue[str | None]):
         self.query_one(Input).focus()
         self.call_after_refresh(self._show)
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        found_at = [(score(event.value, entry.name, entry.line), entry) for entry in self._entries]
+    def on_input_changed(self) -> None:
+        self._narrow()
+        self.query_one(Found).cursor = 0
+        self._show()
+
+    def _narrow(self) -> None:
+        typed = self.query_one(Input).value
+        found_at = [(score(typed, entry.name, entry.line), entry) for entry in self._entries]
         kept = [(rank, bool(entry.why_not), entry) for rank, entry in found_at if rank is not None]
         self._left = [entry for _, _, entry in sorted(kept, key=lambda item: item[:2])]
-        found = self.query_one(Found)
-        found.cursor = 0
-        self._show()
 
     def _show(self) -> None:
         widest = max((len(entry.name) for entry in self._entries), default=0) + 3
