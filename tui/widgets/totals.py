@@ -12,6 +12,8 @@ from tui.widgets.lines import Line, line, split
 PARTS = ("weights", "gradients", "optimizer", "activations")
 # The recipe's words for what the forecast calls by its own.
 NAMES = {"optimizer": "optimizer state"}
+# What can be left out of 46.3 KiB, but not of 1.5 MiB.
+_DECIMAL = re.compile(r"(?<=[0-9]{2})[.][0-9]")
 
 
 def totals(report: Any, problem: Any, layers: int, width: int) -> list[Line]:
@@ -41,7 +43,7 @@ def totals(report: Any, problem: Any, layers: int, width: int) -> list[Line]:
 def _parts(memory: Mapping[str, int], width: int) -> str:
     """What the memory goes to, as exactly as there is room for."""
     exact = [f"{NAMES.get(name, name)} {size(memory[name])}" for name in PARTS]
-    rounded = [f"{name} {re.sub('([0-9]{2})[.][0-9]', r'\1', size(memory[name]))}" for name in PARTS]
+    rounded = [f"{name} {_DECIMAL.sub('', size(memory[name]))}" for name in PARTS]
     brief = [text.replace("gradients", "grad").replace("optimizer", "optim") for text in rounded]
     for texts, between in ((exact, "   "), (rounded, "   "), (rounded, "  "), (brief, "  ")):
         text = between.join(texts) + " "
