@@ -36,14 +36,14 @@ def build_network(propagation: Propagation, init: Call | None = None) -> nn.Sequ
     except (RuntimeError, MemoryError) as error:
         numbers = sum(row.parameters for row in propagation.rows if row.depth == 0)
         raise RunError(f"no memory for a network of {numbers:,} parameters: {str(error).splitlines()[0]}") from error
-    for node, initialiser in _initialised(propagation.nodes, init):
+    for node, initialiser in initialised(propagation.nodes, init):
         _initialise(network.get_submodule(node.path), node, initialiser)
     return network
 
 
 def init_problem(propagation: Propagation, init: Call | None) -> Problem | None:
     """The first layer that an initialiser cannot fill, found without memory for the weights; None where all can be."""
-    chosen = list(_initialised(propagation.nodes, init))
+    chosen = list(initialised(propagation.nodes, init))
     if not chosen:
         return None
     with torch.device("meta"):
@@ -56,14 +56,14 @@ def init_problem(propagation: Propagation, init: Call | None) -> Problem | None:
     return None
 
 
-def _initialised(nodes: tuple[Node, ...], init: Call | None) -> Iterator[tuple[Node, Call]]:
+def initialised(nodes: tuple[Node, ...], init: Call | None) -> Iterator[tuple[Node, Call]]:
     """The layers that hold no others, each with the initialiser that is nearest to it."""
     for node in nodes:
         own = reserved(node.entry, node.call).get("init")
         nearest = own if isinstance(own, Call) else init
         if node.children:
             for _, chain in node.children:
-                yield from _initialised(chain, nearest)
+                yield from initialised(chain, nearest)
         elif nearest is not None:
             yield node, nearest
 

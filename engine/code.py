@@ -1,0 +1,287 @@
+"""An experiment as a script in plain PyTorch, to read, to run and to change: nothing in it needs layerlab.
+
+It holds out the same samples and begins with the same weights as a run; the order of the samples is its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from engine import optimize
+from engine.calls import Call, escape
+from engine.catalogue import bind, find
+from engine.check import Report, training_samples
+from engine.code_data import augment_code, data_imports, load_code, normalise_code, split_code
+from engine.code_loop import Recipe, loop_code
+from engine.code_network import imports_of, network_code, own_classes, plain
+from engine.data.info import DataInfo
+from engine.errors import RequestError
+from engine.losses import RULES
+from engine.metrics import higher_is_better
+from engine.rules import RUN_LENGTHS
+from engine.spec import Experiment
+
+_DEFINITIONS = ("class ", "def ", "@")
+TASKS = ("Classification", "Regression")
+
+
+def pytorch_code(report: Report, data_folder: Path = Path("data")) -> str:
+    """The script of an experiment that the check has nothing against; `data_folder` is where torchvision's sets lie.
+
+    Raises RequestError where the check has, and for tasks and data that no code is written for.
+    """
+    if report.refusal is not None:
+        raise RequestError(f"there is no code for what cannot be trained: {report.refusal}")
+    experiment, info = report.experiment, report.info
+    if experiment.task.name not in TASKS:
+        raise RequestError(f"code is written for {' and '.join(TASKS)}; the task is {experiment.task}")
+    name, found = next(iter(report.propagations.items()))
+    recipe = _recipe(report)
+    parts = ["x_train", *(["x_val"] if recipe.validates else []), *(["test_inputs"] if recipe.tests else [])]
+    without = frozenset(row.path for row in found.rows if row.parameters == 0)
+    blocks = [
+        _head(experiment),
+        _imports(report),
+        f"SEED = {experiment.seed}\nEPOCHS = {experiment.epochs}\nBATCH_SIZE = {experiment.data.batch_size}\n"
+        + _device(experiment.device),
+        own_classes(found.nodes).strip("\n"),
+        "# Data\n" + load_code(experiment.data.source, info, data_folder.absolute()),
+        split_code(experiment, info) + normalise_code(experiment, info, parts) + _targets(recipe, parts),
+        augment_code(experiment, info),
+        _loader(report),
+        "# Network\ntorch.manual_seed(SEED)\n"
+        + network_code(found.nodes, without, experiment.networks[name].init)
+        + "network.to(DEVICE)\n",
+        "# Loss, optimizer, schedule\n" + _criterion(report) + _optimizer(experiment) + _scheduler(experiment),
+        loop_code(recipe),
+    ]
+    return _joined([block.strip("\n") for block in blocks if block.strip()])
+
+
+def _joined(blocks: list[str]) -> str:
+    """Blocks with a line between them, two where a function or a class stands at the edge."""
+    text = blocks[0]
+    for before, block in itertools.pairwise(blocks):
+        apart = block.startswith(_DEFINITIONS) or before.rpartition("\n")[2].startswith(" ")
+        text += ("\n\n\n" if apart else "\n\n") + block
+    return text + "\n"
+
+
+def _head(experiment: Experiment) -> str:
+    return f"# {escape(experiment.name)}: {escape(str(experiment.data.source))}, {escape(str(experiment.optimizer))}\n"
+
+
+def _imports(report: Report) -> str:
+    experiment = report.experiment
+    network = next(iter(report.propagations.values()))
+    lines = data_imports(experiment, report.info) | imports_of(network.nodes)
+    lines |= {"import torch", "from torch import nn", "from torch.utils.data import DataLoader, TensorDataset"}
+    if "from torch.utils.data import Dataset" in lines:
+        lines -= {"from torch.utils.data import Dataset", "from torch.utils.data import DataLoader, TensorDataset"}
+        lines.add("from torch.utils.data import DataLoader, Dataset")
+    lines.add("import copy")
+    if experiment.ema is not None:
+        lines.add("from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn")
+    if experiment.monitor is not None and experiment.monitor.endswith("/f1"):
+        lines.add("from sklearn.metrics import f1_score")
+    own = sorted(line for line in lines if line in ("import copy", "import csv"))
+    rest = sorted(lines - set(own), key=lambda line: (line.startswith("from"), line))
+    return "\n".join([*own, "", *rest]) + "\n"
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return 'DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")\n'
+    return f'DEVICE = torch.device("{name}")\n'
+
+
+def _recipe(report: Report) -> Recipe:
+    """What the loop has to know, worked out once."""
+    experiment, info = report.experiment, report.info
+    validation = experiment.data.validation.name
+    validates = validation != "none"
+    part = "val" if validates else "train"
+    classes = info.kind != "values"
+    monitor = experiment.monitor or f"{part}/{'accuracy' if classes else 'loss'}"
+    call = experiment.scheduler
+    standardize = experiment.task.name == "Regression" and _given("tasks", experiment.task).get("standardize", True)
+    return Recipe(
+        validates=validates,
+        tests=validation != "test" and info.test is not None,
+        classes=classes,
+        single_label=info.kind == "classes",
+        predict=_predict(report),
+        standardized=bool(standardize) and info.kind == "values",
+        monitor=monitor,
+        higher=higher_is_better(monitor),
+        plateau=(experiment.monitor or f"{part}/loss") if call is not None and call.name == "ReduceLROnPlateau" else "",
+        scheduled="" if call is None else ("step" if call.name in optimize.PER_BATCH else "epoch"),
+        optimizers=2 if experiment.optimizer.name == "Muon" else 1,
+        closure=experiment.optimizer.name in optimize.WANTS_CLOSURE,
+        accumulate=experiment.accumulate,
+        clip_norm=experiment.clip_norm,
+        clip_value=experiment.clip_value,
+        precision=experiment.precision,
+        ema=experiment.ema,
+        patience=experiment.early_stopping,
+    )
+
+
+def _given(kind: str, call: Call) -> Mapping[str, object]:
+    return bind(find(kind, call.name), call)
+
+
+def _targets(recipe: Recipe, parts: list[str]) -> str:
+    if not recipe.standardized:
+        return ""
+    names = {"x_train": "y_train", "x_val": "y_val", "test_inputs": "test_targets"}
+    return (
+        "# Targets with mean 0 and deviation 1: the learning rate does not depend on their unit.\n"
+        "y_mean, y_std = y_train.mean(0), y_train.std(0, correction=0)\n"
+        + "".join(f"{names[part]} = ({names[part]} - y_mean) / y_std\n" for part in parts)
+    )
+
+
+def _loader(report: Report) -> str:
+    experiment = report.experiment
+    made = "Augmented" if experiment.data.augment else "TensorDataset"
+    train, size = training_samples(experiment, report.info), experiment.data.batch_size
+    normed = any("BatchNorm" in str(layer) for network in experiment.networks.values() for layer in network.layers)
+    if normed and train is not None and train % size == 1:
+        return (
+            "# The last batch would hold a single sample, which BatchNorm cannot train on.\n"
+            f"train_loader = DataLoader({made}(x_train, y_train), BATCH_SIZE, shuffle=True, drop_last=True)\n"
+        )
+    return f"train_loader = DataLoader({made}(x_train, y_train), BATCH_SIZE, shuffle=True)\n"
+
+
+def _predict(report: Report) -> str:
+    """The expression that makes predictions of `outputs`."""
+    rule = RULES[report.experiment.loss.name]
+    shape = next(iter(report.propagations.values())).output_shape or (1,)
+    if report.info.kind == "values":
+        if rule.output == "mean_and_variance":
+            return "outputs.chunk(2, dim=1)[0]"
+        log = _given("losses", report.experiment.loss).get("log_input", True)
+        return "outputs.exp()" if report.experiment.loss.name == "PoissonNLLLoss" and log else "outputs"
+    threshold = 0.5 if rule.output == "probabilities" or rule.target == "values" else 0
+    if report.info.kind == "multilabel":
+        return f"outputs > {threshold}"
+    return f"(outputs.squeeze(1) > {threshold}).long()" if shape == (1,) else "outputs.argmax(1)"
+
+
+def _criterion(report: Report) -> str:
+    """`criterion(outputs, targets)`, the targets brought into the form that the loss wants."""
+    loss, info = report.experiment.loss, report.info
+    given = dict(_given("losses", loss))
+    texts = []
+    for name, value in given.items():
+        tensor = name in ("weight", "pos_weight") and isinstance(value, tuple)
+        texts.append(f"{name}=" + (f"torch.tensor({list(_floats(value))!r})" if tensor else plain(value)))
+    if loss.name == "KLDivLoss":
+        texts = [text for text in texts if not text.startswith("reduction=")] + ['reduction="batchmean"']
+    rule = RULES[loss.name]
+    made = f"nn.{loss.name}({', '.join(texts)}).to(DEVICE)"
+    steps = _target_steps(rule.target, info, report)
+    if rule.output == "mean_and_variance":
+        return (
+            f"loss_function = {made}\n\n\ndef criterion(outputs, targets):\n"
+            "    mean, spread = outputs.chunk(2, dim=1)\n"
+            "    return loss_function(mean, targets, nn.functional.softplus(spread))\n\n\n"
+        )
+    if not steps:
+        return f"criterion = {made}\n"
+    body = "".join(f"    {step}\n" for step in steps)
+    return (
+        f"loss_function = {made}\n\n\ndef criterion(outputs, targets):\n{body}"
+        "    return loss_function(outputs, targets)\n\n\n"
+    )
+
+
+def _floats(value: Any) -> tuple[float, ...]:
+    return tuple(float(item) for item in value)
+
+
+def _target_steps(form: str, info: DataInfo, report: Report) -> list[str]:
+    if form == "index" or (info.kind != "classes" and form in ("labels", "values", "one_hot")):
+        return []
+    steps = []
+    if info.kind == "classes":
+        shape = next(iter(report.propagations.values())).output_shape
+        steps = [
+            "targets = targets.float().unsqueeze(1)"
+            if shape == (1,)
+            else f"targets = nn.functional.one_hot(targets, {info.outputs}).float()"
+        ]
+    if form == "signs":
+        steps.append("targets = targets * 2 - 1")
+    if form == "label_list":
+        steps += [
+            "# The labels that apply first, then -1.",
+            "order = targets.argsort(dim=1, descending=True, stable=True)",
+            "applies = torch.arange(targets.shape[1], device=targets.device) < targets.sum(1, keepdim=True)",
+            "targets = torch.where(applies, order, -1)",
+        ]
+    return steps
+
+
+def _optimizer(experiment: Experiment) -> str:
+    call = experiment.optimizer
+    given = dict(_given("optimizers", call))
+    if call.name == "LBFGS":
+        given.setdefault("line_search_fn", "strong_wolfe")
+    texts = "".join(f", {name}={plain(value)}" for name, value in given.items())
+    trained = "parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]\n"
+    if call.name == "Muon":
+        return (
+            f"{trained}# Muon takes the matrices, AdamW everything else.\n"
+            f"optimizer = torch.optim.Muon([p for p in parameters if p.ndim == 2]{texts})\n"
+            "other_optimizer = torch.optim.AdamW([p for p in parameters if p.ndim != 2])\n"
+        )
+    frozen = any("frozen=True" in str(layer) for network in experiment.networks.values() for layer in network.layers)
+    if not frozen:
+        return f"optimizer = torch.optim.{call.name}(network.parameters(){texts})\n"
+    return f"{trained}optimizer = torch.optim.{call.name}(parameters{texts})\n"
+
+
+def _scheduler(experiment: Experiment) -> str:
+    call = experiment.scheduler
+    if call is None:
+        return ""
+    made = f"scheduler = {_schedule(call, experiment, 'optimizer')}\n"
+    if experiment.optimizer.name == "Muon":
+        made += f"other_scheduler = {_schedule(call, experiment, 'other_optimizer')}\n"
+    return made
+
+
+def _schedule(call: Call, experiment: Experiment, optimizer: str) -> str:
+    entry = find("schedulers", call.name)
+    given: dict[str, Any] = dict(bind(entry, call))
+    steps = "EPOCHS * len(train_loader)"
+    if experiment.accumulate > 1:
+        steps = f"EPOCHS * -(-len(train_loader) // {experiment.accumulate})"
+    symbols = {"epochs": "EPOCHS", "steps": steps}
+    length = RUN_LENGTHS.get(call.name)
+    texts = {name: symbols.get(str(value), "") or plain(value) for name, value in given.items() if name != "schedulers"}
+    if length is not None and given.get(length) is None and given.get("epochs") is None:
+        texts[length] = symbols["steps" if call.name in optimize.PER_BATCH else "epochs"]
+    if call.name == "ReduceLROnPlateau" and "mode" not in given:
+        texts["mode"] = '"max"' if higher_is_better(experiment.monitor or "val/loss") else '"min"'
+    if call.name in optimize.PER_BATCH and "cycle_momentum" not in given:
+        momentum = any(
+            p.name in ("momentum", "betas") for p in find("optimizers", experiment.optimizer.name).parameters
+        )
+        if not momentum:
+            texts["cycle_momentum"] = "False"
+    parts = given.get("schedulers")
+    arguments = [f"{name}={text}" for name, text in texts.items()]
+    prefix = "torch.optim.swa_utils" if call.name == "SWALR" else "torch.optim.lr_scheduler"
+    if parts is None:
+        return f"{prefix}.{call.name}({', '.join([optimizer, *arguments])})"
+    inner = ", ".join(_schedule(part, experiment, optimizer) for part in parts)
+    if call.name == "ChainedScheduler":
+        return f"{prefix}.ChainedScheduler([{inner}], optimizer={optimizer})"
+    return f"{prefix}.{call.name}({', '.join([optimizer, f'[{inner}]', *arguments])})"

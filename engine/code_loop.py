@@ -1,0 +1,186 @@
+"""The loop of a script: training, evaluation, what is kept of the best epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides how the loop looks.
+
+    `validates` and `tests` say which parts there are beside the training part (`x_val`, `test_inputs`); `predict` is
+    the expression that makes predictions of `outputs`; `monitor` decides which epoch is best; `plateau` is the metric
+    that a schedule waits on, "" without one; `scheduled` is "step", "epoch" or "".
+    """
+
+    validates: bool
+    tests: bool
+    classes: bool
+    single_label: bool
+    predict: str
+    standardized: bool
+    monitor: str
+    higher: bool
+    plateau: str
+    scheduled: str
+    optimizers: int
+    closure: bool
+    accumulate: int
+    clip_norm: float | None
+    clip_value: float | None
+    precision: str
+    ema: float | None
+    patience: int | None
+
+    @property
+    def evaluated(self) -> str:
+        """The network that is evaluated."""
+        return "average.module" if self.ema is not None else "network"
+
+
+def loop_code(recipe: Recipe) -> str:
+    """From the evaluation to the last line."""
+    before = _before(recipe)
+    return f"{before}\n\n" * bool(before) + "\n\n".join([_evaluate(recipe), f"{_epochs(recipe)}\n{_after(recipe)}"])
+
+
+def _before(recipe: Recipe) -> str:
+    lines = []
+    if recipe.ema is not None:
+        lines.append(
+            f"average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn({recipe.ema}), use_buffers=True)"
+        )
+    if recipe.precision == "fp16":
+        lines.append("scaler = torch.amp.GradScaler()")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _evaluate(recipe: Recipe) -> str:
+    lines = [
+        "@torch.no_grad()",
+        "def evaluate(model, inputs, targets):",
+        '    """Loss and metrics over all samples."""',
+        "    model.eval()",
+        "    outputs = torch.cat([model(batch.to(DEVICE)) for batch in inputs.split(1000)])",
+        "    model.train()",
+        "    targets = targets.to(DEVICE)",
+        "    loss = criterion(outputs, targets).item()",
+        f"    predictions = {recipe.predict}",
+    ]
+    if recipe.classes:
+        compared = "predictions == targets" if recipe.single_label else "predictions == (targets > 0.5)"
+        metrics = f'"loss": loss, "accuracy": ({compared}).float().mean().item()'
+        if recipe.monitor.endswith("/f1"):
+            metrics += ', "f1": f1_score(targets.cpu(), predictions.cpu(), average="macro")'
+        lines.append(f"    return {{{metrics}}}")
+    else:
+        scale = " * y_std.to(DEVICE)" if recipe.standardized else ""
+        lines += [
+            f"    errors = (predictions - targets){scale}",
+            "    mae, rmse = errors.abs().mean().item(), errors.square().mean().sqrt().item()",
+            "    spread = (targets - targets.mean(0)).square().sum()",
+            "    r2 = 1 - (predictions - targets).square().sum() / spread",
+            '    return {"loss": loss, "mae": mae, "rmse": rmse, "r2": r2.item()}',
+        ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _epochs(recipe: Recipe) -> str:
+    start = '-float("inf")' if recipe.higher else 'float("inf")'
+    lines = [f"best, best_epoch, best_weights = {start}, 0, None", "for epoch in range(1, EPOCHS + 1):"]
+    body = ["total, count = 0.0, 0", "for number, (inputs, targets) in enumerate(train_loader):"]
+    body += [f"    {line}" for line in _step(recipe)]
+    body.append('metrics = {"train/loss": total / count}')
+    if recipe.monitor.startswith("train/") and recipe.monitor != "train/loss":
+        body.append(_measured(recipe, "train", "x_train", "y_train"))
+    if recipe.validates:
+        body.append(_measured(recipe, "val", "x_val", "y_val"))
+    if recipe.scheduled == "epoch":
+        waits = f'metrics["{recipe.plateau}"]' if recipe.plateau else ""
+        body.append(f"scheduler.step({waits})")
+        if recipe.optimizers > 1:
+            body.append(f"other_scheduler.step({waits})")
+    better = ">" if recipe.higher else "<"
+    body += [
+        'print(epoch, "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))',
+        f'if metrics["{recipe.monitor}"] {better} best:',
+        f'    best, best_epoch = metrics["{recipe.monitor}"], epoch',
+        f"    best_weights = copy.deepcopy({recipe.evaluated}.state_dict())",
+    ]
+    if recipe.patience is not None:
+        body += [f"if epoch - best_epoch >= {recipe.patience}:", "    break"]
+    return "".join(f"{line}\n" for line in [*lines, *(f"    {line}" for line in body)])
+
+
+def _measured(recipe: Recipe, part: str, inputs: str, targets: str) -> str:
+    return (
+        f'metrics |= {{f"{part}/{{name}}": value '
+        f"for name, value in evaluate({recipe.evaluated}, {inputs}, {targets}).items()}}"
+    )
+
+
+def _step(recipe: Recipe) -> list[str]:
+    """What happens with one batch."""
+    lines = ["inputs, targets = inputs.to(DEVICE), targets.to(DEVICE)"]
+    clears = ["optimizer.zero_grad()"] + (["other_optimizer.zero_grad()"] if recipe.optimizers > 1 else [])
+    counted = ["total += loss.item() * len(inputs)", "count += len(inputs)"]
+    average = ["average.update_parameters(network)"] if recipe.ema is not None else []
+    scheduled = ["scheduler.step()"] if recipe.scheduled == "step" else []
+    if scheduled and recipe.optimizers > 1:
+        scheduled.append("other_scheduler.step()")
+    if recipe.closure:
+        inner = [*clears, *_loss(recipe), "loss.backward()", *_clips(recipe), "return loss"]
+        lines += ["", "def closure():", *(f"    {line}" for line in inner), ""]
+        return [*lines, "loss = optimizer.step(closure)", *average, *scheduled, *counted]
+    backward = "scaler.scale(loss).backward()" if recipe.precision == "fp16" else "loss.backward()"
+    if recipe.accumulate == 1:
+        return [*lines, *clears, *_loss(recipe), backward, *_update(recipe), *average, *scheduled, *counted]
+    # A last group of fewer batches is divided by how many it has.
+    k = recipe.accumulate
+    lines += [
+        *_loss(recipe),
+        f"group = min({k}, len(train_loader) - number // {k} * {k})",
+        backward.replace("loss", "(loss / group)", 1).replace("((loss / group))", "(loss / group)"),
+        f"if (number + 1) % {k} == 0 or number + 1 == len(train_loader):",
+    ]
+    return [*lines, *(f"    {line}" for line in [*_update(recipe), *clears, *average, *scheduled]), *counted]
+
+
+def _loss(recipe: Recipe) -> list[str]:
+    if recipe.precision == "fp32":
+        return ["loss = criterion(network(inputs), targets)"]
+    kind = "bfloat16" if recipe.precision == "bf16" else "float16"
+    return [
+        f"with torch.autocast(DEVICE.type, dtype=torch.{kind}):",
+        "    outputs = network(inputs)",
+        "loss = criterion(outputs.float(), targets)",
+    ]
+
+
+def _clips(recipe: Recipe) -> list[str]:
+    lines = []
+    if recipe.clip_norm is not None:
+        lines.append(f"nn.utils.clip_grad_norm_(network.parameters(), {recipe.clip_norm})")
+    if recipe.clip_value is not None:
+        lines.append(f"nn.utils.clip_grad_value_(network.parameters(), {recipe.clip_value})")
+    return lines
+
+
+def _update(recipe: Recipe) -> list[str]:
+    names = ["optimizer"] + (["other_optimizer"] if recipe.optimizers > 1 else [])
+    clips = _clips(recipe)
+    if recipe.precision != "fp16":
+        return [*clips, *(f"{name}.step()" for name in names)]
+    unscale = [f"scaler.unscale_({name})" for name in names] if clips else []
+    return [*unscale, *clips, *(f"scaler.step({name})" for name in names), "scaler.update()"]
+
+
+def _after(recipe: Recipe) -> str:
+    lines = [
+        f'print(f"best: {recipe.monitor} {{best:.4f}} in epoch {{best_epoch}}")',
+        f"{recipe.evaluated}.load_state_dict(best_weights)",
+    ]
+    if recipe.tests:
+        lines.append(f'print("test:", evaluate({recipe.evaluated}, test_inputs, test_targets))')
+    return "".join(f"{line}\n" for line in lines)
