@@ -241,6 +241,15 @@ def test_the_cursor_reads_the_recorded_value_that_is_nearest(points: list[tuple[
     assert abs(item.x[at] - x) == np.abs(item.x[good] - x).min()
 
 
+def test_the_cursor_reads_nothing_of_a_curve_that_has_ended_before_it() -> None:
+    item = of([(float(epoch), 1.0) for epoch in range(1, 9)])
+    assert nearest(item, 9.0, 0.1) == 7
+    assert nearest(item, 9.1, 0.1) is None
+    assert nearest(item, 9.4, 0.5) is None
+    assert nearest(item, -0.1, 0.1) is None
+    assert nearest(item, 17.0) == 7
+
+
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=60), st.floats(0, 100), st.floats(0, 20))
 def test_the_cursor_goes_onto_points_and_always_onward(places: list[float], x: float, least: float) -> None:
     item = of([(place, 1.0) for place in places])
@@ -273,8 +282,13 @@ def test_places_on_the_x_axis_are_written_in_their_unit(value: float, unit: str,
 
 @pytest.mark.parametrize(
     ("value", "metric", "apart", "text"),
-    [(0.5, "loss", 0.5, "0.5"), (2, "loss", 0.2, "2.0"), (0.955, "accuracy", 0.005, "95.5 %"), (1e-6, "loss", 1e-6, "1e-06")],
-)  # fmt: skip
+    [
+        (0.5, "loss", 0.5, "0.5"),
+        (2, "loss", 0.2, "2.0"),
+        (0.955, "accuracy", 0.005, "95.5 %"),
+        (1e-6, "loss", 1e-6, "1e-06"),
+    ],
+)
 def test_values_on_the_y_axis_have_the_digits_that_tell_them_apart(
     value: float, metric: str, apart: float, text: str
 ) -> None:

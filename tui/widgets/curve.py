@@ -12,6 +12,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui.output import MISSING
 from tui.output import metric as metric_text
 from tui.widgets.lines import COMPONENTS, Line, StyledLines, fit, width_of
 from tui.widgets.look import Look, Series
@@ -150,10 +151,13 @@ class Curve(StyledLines, Widget, can_focus=True):
         return beside(self._series, self._cursor, step, abs(step) * (high - low) / max(self.size.width - AXIS - 1, 1))
 
     def values(self, x: float) -> list[tuple[Series, float, float]]:
-        """The point of each series that is nearest to `x`: (series, its x, its y), as recorded."""
+        """The point of each series that is nearest to `x`: (series, its x, its y), as recorded. A series that has ended
+        before, or begins after it, has none there."""
         from tui.widgets.plot import nearest
 
-        found = [(item, nearest(item, x)) for item in self._series]
+        low, high = self.x_range
+        cell = (high - low) / max(self.size.width - AXIS - 1, 1)
+        found = [(item, nearest(item, x, cell)) for item in self._series]
         return [(item, float(item.x[at]), float(item.y[at])) for item, at in found if at is not None]
 
     # ------------------------------------------------------------------ drawing
@@ -266,6 +270,8 @@ class Curve(StyledLines, Widget, can_focus=True):
             if id(item) in said:
                 entry.append((f" {metric_text(self._metric, said[id(item)][1])}", "strong"))
                 entry += self._smoothed(item, said[id(item)][0])
+            elif self._cursor is not None:
+                entry.append((f" {MISSING}", "dim"))
             entries.append((*entry, ("  ", "")))
         lines: list[Line] = [()]
         for index, spans in enumerate(entries):
@@ -297,11 +303,8 @@ class Curve(StyledLines, Widget, can_focus=True):
             if start >= free:
                 text[start : start + len(label)] = label
                 free = start + len(label) + 1
-        name = f" {self._unit}"
-        if columns - len(name) >= free:
-            text[columns - len(name) :] = name
-        pad = " " * AXIS
-        return ((pad + "└" + "".join(axis), "dim"),), ((pad + " " + "".join(text), "dim"),)
+        corner = " " * AXIS + "└"
+        return ((corner + "".join(axis), "dim"),), ((fit(self._unit, AXIS, right=True) + " " + "".join(text), "dim"),)
 
 
 class _Drawn:

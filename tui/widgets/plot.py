@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -83,7 +84,10 @@ def _left_out(item: Series, x_range: tuple[float, float]) -> int:
 
 def y_marks(scale: axes.Scale, rows: int, metric: str) -> dict[int, str]:
     """Labels of the y axis, by row from the top; at least two of them where there is room."""
-    marks = scale.marks(max(rows // 3, 1))
+    # Round numbers are where they are: of fewer than wanted there may be more a little closer together.
+    wanted = 3 if rows >= 7 else 2
+    finer = (scale.marks(most) for most in range(max(rows // 3, 1), rows))
+    marks = next((marks for marks in finer if len(marks) >= wanted), [])
     if len(marks) < 2:
         marks = [(end, 10.0 ** min(max(end, -307), 308) if scale.log else end) for end in (scale.low, scale.high)]
     apart = min((abs(b[1] - a[1]) for a, b in pairwise(marks)), default=0.0)
@@ -113,10 +117,18 @@ def column_of(x: float, x_range: tuple[float, float], columns: int) -> int:
     return min(max(int(share * (2 * columns - 1) + 0.5) // 2, 0), columns - 1)
 
 
-def nearest(item: Series, x: float) -> int | None:
-    """The index of the finite point of a series that is nearest to `x`, the earlier of two; None where it has none."""
+def nearest(item: Series, x: float, room: float = math.inf) -> int | None:
+    """The index of the finite point of a series that is nearest to `x`, the earlier of two.
+
+    None where it has no point, or where `x` lies before its first or after its last one by more than `room` and than
+    its points are apart (the median).
+    """
     good = np.flatnonzero(np.isfinite(item.x) & np.isfinite(item.y))
     if not len(good):
+        return None
+    places = item.x[good]
+    room = max(room, float(np.median(np.diff(places))) if len(places) > 1 else 0.0)
+    if x < places[0] - room or x > places[-1] + room:
         return None
     return int(good[np.argmin(np.abs(item.x[good] / 2 - x / 2))])
 
