@@ -47,6 +47,7 @@ class FakeTraining:
     def __init__(self, store: Path) -> None:
         self.store = store
         self.requests: list[Request] = []
+        self.started: list[Experiment] = []
         self.alive = False
         self.refusal: LayerlabError | None = None
         self._time = BEGAN
@@ -54,7 +55,9 @@ class FakeTraining:
     def start(self, experiment: Experiment) -> Path:
         if self.refusal is not None:
             raise self.refusal
-        self.path = self.store / RUN
+        self.started.append(experiment)
+        more = f"-{len(self.started)}" if len(self.started) > 1 else ""
+        self.path = self.store / f"{RUN}{more}"
         self.path.mkdir(parents=True)
         (self.path / "experiment.toml").write_text(experiment.to_toml())
         self.epochs = experiment.epochs

@@ -138,7 +138,7 @@ async def test_quitting_does_not_ask_for_what_was_trained(tmp_path: Path) -> Non
         await pilot.press("down", "d", "ctrl+r")
         await until(pilot, lambda: app.view is not None)
         training.end()
-        await until(pilot, lambda: not app.live)
+        await until(pilot, lambda: not app.running.live)
         await pilot.press("q")
         await until(pilot, lambda: app._exit)
     assert app.return_value == 0

@@ -30,7 +30,7 @@ async def begin(pilot: Pilot[Any], app: LayerlabApp, epochs: int = 3) -> None:
 
 
 def training_of(app: LayerlabApp) -> FakeTraining:
-    training = app._training
+    training = app.running.training
     assert isinstance(training, FakeTraining)
     return training
 
@@ -74,7 +74,7 @@ async def test_a_run_that_cannot_start_is_told_in_the_screen(tmp_path: Path) -> 
         await until(pilot, lambda: app._notice[1])
         await pilot.pause()
         assert "✗ MNIST is not in /data" in screen_text(app)
-        assert not app.live
+        assert not app.running.live
 
 
 @pytest.mark.parametrize(
@@ -147,15 +147,6 @@ async def test_quitting_without_a_run_is_immediate(tmp_path: Path) -> None:
         await pilot.press("q")
         await pilot.pause()
     assert app.return_value == 0
-
-
-async def test_a_second_run_waits_for_the_first(tmp_path: Path) -> None:
-    app, _ = application(tmp_path)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await begin(pilot, app, 1)
-        await pilot.press("ctrl+r")
-        await pilot.pause()
-        assert "a run is under way" in screen_text(app)
 
 
 async def test_without_a_run_each_panel_says_what_fills_it(tmp_path: Path) -> None:
@@ -320,9 +311,9 @@ async def test_the_footer_names_only_what_can_be_done_and_the_palette_the_rest(t
         assert "pause" not in screen_text(app).splitlines()[-1]
         await pilot.press("ctrl+p", *"lear")
         await pilot.pause()
-        assert "when a run is live" in screen_text(app)
+        assert "when the run shown is live" in screen_text(app)
         await pilot.press("enter", "escape", "ctrl+r")
-        await until(pilot, lambda: app.live and "pause" in screen_text(app).splitlines()[-1])
+        await until(pilot, lambda: app.running.live and "pause" in screen_text(app).splitlines()[-1])
         await pilot.press("1", "ctrl+p", *"lear", "enter")
         await until(pilot, lambda: "learning rate" in screen_text(app) and len(app.screen_stack) == 2)
         await pilot.press(*["backspace"] * 6, *"0.5", "enter")

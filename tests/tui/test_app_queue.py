@@ -1,0 +1,107 @@
+"""The queue: what waits is begun when a run has ended, whatever became of that, and is kept for the next sitting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.errors import RequestError
+from engine.presets import preset
+from engine.spec import with_settings
+from tests.tui.fake_training import application, screen_text, steady_check, until
+from tui.app import LayerlabApp
+from tui.queue import Queue
+from tui.state import State
+
+
+async def test_a_second_run_waits_for_the_first_and_begins_when_that_has_failed(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: app.view is not None)
+        await pilot.press("ctrl+r", "1", "ctrl+r")
+        await pilot.pause()
+        assert "batchnorm waits: 2 experiments" in screen_text(app)
+        assert "2 Train ● +2" in screen_text(app)
+        assert len(training.started) == 1
+        training.end("failed", "the loss is nan")
+        await until(pilot, lambda: len(training.started) == 2)
+        await until(pilot, lambda: "2 Train ● +1" in screen_text(app))
+        training.end("finished")
+        await until(pilot, lambda: len(training.started) == 3)
+        await until(pilot, lambda: app.view is not None and app.view.run.endswith("-3"))
+        training.end("finished")
+        await until(pilot, lambda: not app.running.live)
+        assert not app.running.queue.items
+
+
+async def test_one_that_cannot_start_does_not_hold_up_those_behind_it(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: app.view is not None)
+        app.running.train(preset("cnn"))
+        app.running.train(preset("mlp"))
+        refused = training.start
+
+        def start(experiment: object) -> Path:
+            if experiment == preset("cnn"):
+                raise RequestError("there is no such data")
+            return refused(experiment)  # type: ignore[arg-type]
+
+        training.start = start  # type: ignore[method-assign]
+        training.end()
+        await until(pilot, lambda: len(training.started) == 2)
+        assert training.started[-1] == preset("mlp")
+
+
+async def test_stopping_to_quit_leaves_the_queue_for_the_next_sitting(tmp_path: Path) -> None:
+    first, training = application(tmp_path / "runs")
+    first.state = State(tmp_path / "state.json")
+    async with first.run_test(size=(120, 40)) as pilot:
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: first.view is not None)
+        first.running.train(with_settings(preset("cnn"), ["name=waits"]))
+        await pilot.press("q", "s")
+        await until(pilot, lambda: first.return_value is not None)
+    assert first.return_value == 0
+    assert len(training.started) == 1
+
+    _, training = application(tmp_path / "runs")
+    second = LayerlabApp(
+        preset("mlp"),
+        training,
+        tmp_path,
+        store=tmp_path / "runs",
+        check=steady_check,
+        state=State(tmp_path / "state.json"),
+    )
+    async with second.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        assert [item.name for item in second.running.queue.items] == ["waits"]
+        assert not training.started
+        # The one that is asked for now comes first; what was left behind follows it.
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: len(training.started) == 1)
+        assert training.started[0].name == "mlp"
+        training.path.rename(tmp_path / "away")
+        training.alive = False
+        await until(pilot, lambda: len(training.started) == 2)
+        assert training.started[1].name == "waits"
+
+
+def test_what_waits_can_be_put_in_another_order_and_taken_out() -> None:
+    queue = Queue()
+    names = ["mlp", "cnn", "batchnorm"]
+    for name in names:
+        queue.add(preset(name))
+    assert queue.move(2, -1)
+    assert [item.name for item in queue.items] == ["mlp", "batchnorm", "cnn"]
+    assert not queue.move(0, -1)
+    assert not queue.move(2, 1)
+    assert queue.remove(0)
+    assert not queue.remove(5)
+    queue.held = True
+    assert queue.take() is None
+    queue.held = False
+    assert [queue.take().name for _ in range(2)] == ["batchnorm", "cnn"]  # type: ignore[union-attr]
+    assert queue.take() is None
