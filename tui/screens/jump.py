@@ -48,11 +48,12 @@ class Jump(Dialogue[int | None]):
             yield box
 
     def on_key(self, event: Key) -> None:
+        if event.key == "escape":
+            # A key that is stopped here reaches no binding.
+            return
         event.stop()
-        if event.character in self._panels and not self.hidden:
-            self.dismiss(self._panels[event.character][0])
-        elif event.key != "escape":
-            self.dismiss(None)
+        at = self._panels.get(event.character or "")
+        self.dismiss(at[0] if at is not None and not self.hidden else None)
 
     def action_leave(self) -> None:
         self.dismiss(None)
