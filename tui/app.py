@@ -99,6 +99,8 @@ class LayerlabApp(App[int]):
         return OWN
 
     def on_mount(self) -> None:
+        if self._terminal is not None:
+            self._terminal.take_prints()
         install(self, chosen(self.settings.theme, self.state))
         self.set_keymap(self.settings.keys)
         self._timer = self.set_interval(1 / POLLS_PER_SECOND, self._tick, pause=True)
@@ -202,8 +204,6 @@ class LayerlabApp(App[int]):
     def on_run_began(self, message: RunBegan) -> None:
         if self.running.began(message):
             assert message.path is not None
-            if self._terminal is not None:
-                self._terminal.log_to(message.path / "console.log")
             self.tell("")
             if self.running.own and self.mode_shown == "compose":
                 self.show_mode("train")
@@ -362,6 +362,7 @@ def run(experiment_file: Path | None, *, store: Path, data_folder: Path, downloa
     experiment = load_experiment(experiment_file) if experiment_file else presets.preset(FIRST_PRESET)
     training = EngineTraining(store, data_folder, download, settings.allow)
     with kept_terminal() as terminal:
+        training.log_to = terminal.log_to
         app = LayerlabApp(
             experiment,
             training,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -45,6 +46,8 @@ class EngineTraining:
         self._download = download
         self._allow = allow
         self._handle: Any = None
+        # What takes prints to a file: told before the training begins, so that its first print is there.
+        self.log_to: Callable[[Path], None] | None = None
 
     def start(self, experiment: Experiment) -> Path:
         from engine.launch import prepare_run
@@ -60,6 +63,8 @@ class EngineTraining:
     def _begin(self, path: Path, resume: bool) -> None:
         from engine.launch import start
 
+        if self.log_to is not None:
+            self.log_to(path / "console.log")
         self._handle = start(
             path,
             launcher="thread",

@@ -5,14 +5,18 @@ neither stops the training nor is written to again.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from textual.driver import Driver
+
+MOST_WAITING = 8 << 10
 
 
 class TerminalFile:
@@ -45,6 +49,51 @@ class TerminalFile:
         return True
 
 
+class PrintedText(io.TextIOBase):
+    """`sys.stdout` or `sys.stderr` while the application runs: writes to the descriptor, by the line.
+
+    Textual's own would hand every print to the event loop, which a model that prints in `forward` keeps from drawing;
+    and a full disk must not end a training that prints.
+    """
+
+    encoding = "utf-8"
+    errors = "backslashreplace"
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._waiting = ""
+        self._lock = threading.Lock()
+        # For those who write bytes.
+        self.buffer = io.FileIO(descriptor, "w", closefd=False)
+
+    def write(self, text: str) -> int:
+        with self._lock:
+            self._waiting += text
+            if "\n" in text or "\r" in text or len(self._waiting) > MOST_WAITING:
+                self._send()
+        return len(text)
+
+    def flush(self) -> None:
+        with self._lock:
+            self._send()
+
+    def _send(self) -> None:
+        rest = memoryview(self._waiting.encode(self.encoding, self.errors))
+        self._waiting = ""
+        with contextlib.suppress(OSError):
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return False
+
+
 class KeptTerminal:
     """The terminal while the application runs. `console` is the file that fds 1 and 2 write to."""
 
@@ -60,6 +109,11 @@ class KeptTerminal:
             os.dup2(log, 2)
             os.close(log)
             self.console = path
+
+    def take_prints(self) -> None:
+        """From now on Python's prints go where fds 1 and 2 go. Textual puts its own in place as it starts, so this is
+        called once it runs; as it ends it brings back those of before."""
+        sys.stdout, sys.stderr = PrintedText(1), PrintedText(2)
 
     def leave(self) -> None:
         """The terminal is gone (SIGHUP): read nothing from it and write nothing to it any more."""

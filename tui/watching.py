@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tui.console_tail import ConsoleTail
 from tui.output import size
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ CURVE_SECONDS = 1.0
 LINES_KEPT = 500
 # A good run saves its best weights, and with them a checkpoint, many times a minute: not each is news.
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
+# The level of what the run itself did not say: prints of Python and of native code.
+PRINTED = "printed"
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,9 @@ class LogLine:
 class RunWatch:
     """Polls a run. Curves cost more than numbers, so they are due at most once in CURVE_SECONDS.
 
-    `log` is what the run has said and what became of requests. The view has no times for requests and checkpoints, so
-    they have the time at which they were seen here.
+    `log` is what the run has said, what became of requests, and what was printed, in the order in which it was seen
+    here. Neither requests and checkpoints nor prints have a time of their own, so they have that at which they were
+    seen; what was printed before anybody looked has none.
     """
 
     def __init__(
@@ -50,6 +54,10 @@ class RunWatch:
         self._logged: dict[str, Any] = {}
         self._ended: float | None = None
         self._saved = 0.0
+        self._console = ConsoleTail(path / "console.log")
+        self._looked = False
+        self._unfinished: LogLine | None = None
+        self._problem: str | None = None
 
     @property
     def view(self) -> RunView:
@@ -58,10 +66,13 @@ class RunWatch:
     def poll(self) -> bool:
         """Read what is new; whether there was anything."""
         changed = self._reader.poll()
+        printed = self._take_printed()
         if changed:
             self._write_log()
+        if printed or changed:
+            self._forget()
         self._stale = self._stale or changed
-        return changed
+        return changed or printed
 
     def curves_due(self, ended: bool) -> bool:
         """Whether the curves are to be drawn now; after the end they are so at once."""
@@ -93,8 +104,37 @@ class RunWatch:
         if view.ended != self._ended:
             self._ended = view.ended
             ended += [LogLine(view.ended, "info", _ending(view))] if view.ended else []
+        if view.problem != self._problem:
+            self._problem = view.problem
+            # A run that is removed while it is shown, or that cannot be read any more.
+            ended += [LogLine(now, "error", f"this run: {view.problem}")] if view.problem else []
         # A message has its own time, which is before now.
         self.log += [*said, *(line for _, line in new), *ended]
+
+    def _take_printed(self) -> bool:
+        """Put what was printed into the log; a line that has not ended is replaced by what becomes of it."""
+        printed = self._console.poll()
+        if printed is None:
+            self._looked = True
+            return False
+        now = self._now() if self._looked else None
+        self._looked = True
+        if self._unfinished is not None:
+            self.log[:] = [line for line in self.log if line is not self._unfinished]
+        self.log += [LogLine(now, PRINTED, text) for text in printed.lines]
+        self._unfinished = LogLine(now, PRINTED, printed.unfinished) if printed.unfinished else None
+        if self._unfinished is not None:
+            self.log.append(self._unfinished)
+        return True
+
+    def _forget(self) -> None:
+        """Keep the newest lines; however much is printed, what the run has said stays longest."""
+        extra = len(self.log) - LINES_KEPT
+        if extra <= 0:
+            return
+        gone = [at for at, line in enumerate(self.log) if line.level == PRINTED][:extra]
+        dropped = set(gone)
+        self.log[:] = [line for at, line in enumerate(self.log) if at not in dropped]
         del self.log[:-LINES_KEPT]
 
     def _newer(self, name: str, items: list[Any]) -> list[Any]:

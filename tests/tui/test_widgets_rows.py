@@ -9,7 +9,6 @@ import pytest
 
 from tests.tui.one_widget import OneWidget, text_of
 from tui.widgets.lines import Lines, fit, line, split, width_of
-from tui.widgets.log import Log
 from tui.widgets.metrics_table import MetricsTable
 from tui.widgets.rows import Rows
 from tui.widgets.status import Progress, fraction
@@ -127,18 +126,6 @@ async def test_the_newest_epoch_stays_in_view_until_the_person_scrolls_back() ->
         table.show(history, None)
         await pilot.pause()
         assert text_of(table)[1].split()[0] == "1"
-
-
-async def test_the_log_wraps_long_messages_and_marks_what_is_serious() -> None:
-    log = Log(id="it")
-    message = SimpleNamespace(level="warning", text="word " * 30, time=0.0)
-    async with OneWidget(log).run_test(size=(60, 10)) as pilot:
-        log.show([message])
-        await pilot.pause()
-        shown = text_of(log)
-        assert "⚠ word" in shown[0]
-        assert shown[1].strip().startswith("word")
-        assert all(len(row) <= 60 for row in shown)
 
 
 def test_progress_counts_whole_epochs_and_the_part_of_the_one_under_way() -> None:
