@@ -146,10 +146,12 @@ def test_a_run_whose_process_is_killed_becomes_interrupted(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert rows.rows[path.name].live
+    os.kill(process.pid, signal.SIGSTOP)
+    settle(tmp_path)
+    rows.look()
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     # Nothing in its folder says so, and its time stays as it is.
-    settle(tmp_path)
     rows.look()
     assert (rows.rows[path.name].status, rows.rows[path.name].epoch) == ("interrupted", 1)
     settle(tmp_path)
