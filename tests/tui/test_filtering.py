@@ -65,7 +65,7 @@ def run(
 
 RUNS = [
     run(
-        "mlp", 1, best={"val/accuracy": 0.972, "val/loss": 0.1, "lr": 0.1}, 
+        "mlp", 1, best={"val/accuracy": 0.972, "val/loss": 0.1, "lr": 0.1},
         last={"val/accuracy": 0.95, "val/loss": 0.2}, seconds=95.0, parameters=22_510, epoch=10, device="cpu",
     ),
     run(
