@@ -22,8 +22,8 @@ from engine.errors import LayerlabError, SpecError, nearest
 if TYPE_CHECKING:
     from engine.spec import Experiment
 
-# A key that is held down repeats every 30 ms; with the check's own time an answer is there within 150 ms.
-PAUSE = 0.04
+# Long enough for what a paste or a macro types; with the check's own time an answer is there within 150 ms.
+PAUSE = 0.025
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from engine.nodes import Row
 
 NUMBER = 4
-SHAPE = 16
-AMOUNT = 11
+PARAMETERS = 11
+MACS = 9
 WIDE = 92
 PENDING = "…"
 EMPTY = (
@@ -63,6 +63,7 @@ class LayerTable(Rows):
         self._known_source = ""
         self._known_problem: tuple[tuple[tuple[str, Call], ...], Any] | None = None
         self._given = PENDING
+        self._shapes = 8
         self._marked: frozenset[str] = frozenset()
 
     # ------------------------------------------------------------------ selection
@@ -144,6 +145,9 @@ class LayerTable(Rows):
         cursor = self.path
         self._find_marked(flat)
         given = shape(report.info.input_shape) if report is not None else self._input(source, checking)
+        if not checking:
+            # As wide as it has to be: layers want the room.
+            self._shapes = 2 + max(len(given), 6, *(len(shape(row.output_shape)) for row in answers.values()))
         paths: list[str | None] = [""]
         rows: list[Line] = [self._columns(" ", "", line((source, "dim")), given, "", "", "")]
         for one in flat:
@@ -254,25 +258,24 @@ class LayerTable(Rows):
             text = f"{str(outer)[:-1]}{', ' if first or outer.kwargs else ''}…)" if inside else str(outer)
         chain = one.path.rpartition(".")[0]
         side = (("shortcut ", "dim"),) if chain.endswith(".shortcut") else ()
-        return line(("  " * one.depth, ""), *side, (text, style))
+        indent = (("  " * one.depth, ""),) if one.depth else ()
+        return line(*indent, *side, (text, style))
 
     def _columns(
         self, mark: str, number: str, name: Line, output: str, parameters: str, macs: str, trained: str
     ) -> Line:
         width = self.size.width
-        amounts = AMOUNT if width >= 70 else AMOUNT - 1
-        shapes = SHAPE if width >= 70 else SHAPE - 3
         # One cell more than is needed: a scrollbar may stand there.
         last = 11 if width >= WIDE else 3
-        room = max(width - NUMBER - 2 - shapes - 2 * amounts - last, 8)
+        room = max(width - NUMBER - 2 - self._shapes - PARAMETERS - MACS - last, 8)
         style = "dim" if number == "#" else ""
         return (
             (mark, "bad" if mark == "✗" else "accent"),
             (fit(number, NUMBER - 1, right=True) + "  ", "dim"),
-            *split(name, line(""), room),
-            (fit(output, shapes), style),
-            (fit(parameters, amounts, right=True), style or "dim"),
-            (fit(macs, amounts, right=True), style or "dim"),
+            *(span for span in split(name, line(""), room) if span[0]),
+            (fit(output, self._shapes), style),
+            (fit(parameters, PARAMETERS, right=True), style or "dim"),
+            (fit(macs, MACS, right=True), style or "dim"),
             (fit(f"   {trained}" if last > 3 else f" {trained}", last), "accent" if "❄" in trained else "dim"),
         )
 
