@@ -16,6 +16,7 @@ from textual.screen import Screen
 
 from engine.errors import LayerlabError
 from tui.widgets.lines import Line, line
+from tui.widgets.recipe import LABEL
 from tui.widgets.samples import strip
 
 if TYPE_CHECKING:
@@ -95,13 +96,11 @@ class FactsWatch:
         facts = self.facts
         if facts is None:
             return remarks
-        if facts.question.rates == question_of(experiment, self._train(experiment, report)).rates and facts.rates:
-            curve = spark(facts.rates, max(min(width - 16, 24), 8))
-            low, high = min(facts.rates), max(facts.rates)
-            if experiment.scheduler is not None and high > low:
-                remarks["scheduler"] = line(
-                    (curve, "accent"), (f" {facts.rates[0]:.3g} → {facts.rates[-1]:.3g}", "dim")
-                )
+        current = facts.question.rates == question_of(experiment, self._train(experiment, report)).rates
+        if current and experiment.scheduler is not None and facts.rates and max(facts.rates) > min(facts.rates):
+            ends = f" {facts.rates[0]:.2g} → {facts.rates[-1]:.2g}"
+            curve = spark(facts.rates, max(min(width - LABEL - 3 - len(ends), 24), 8))
+            remarks["scheduler"] = line((curve, "accent"), (ends, "dim"))
         if experiment.scheduler is not None and experiment.scheduler.name == "ReduceLROnPlateau":
             remarks["scheduler"] = f"by {experiment.monitor or 'val/loss'}"
         if experiment.device == "auto" and facts.device:
@@ -180,7 +179,7 @@ def _samples(experiment: Experiment, data_folder: Path) -> tuple[Any, str]:
         return read_samples(experiment.data.source, Place(data_folder)), ""
     except LayerlabError as error:
         text = str(error)
-        return None, "not downloaded yet" if "download" in text else text
+        return None, "not there; layerlab --download fetches it" if "--download" in text else text
     except (OSError, ValueError, RuntimeError) as error:
         return None, f"no samples to show: {error}"
 
@@ -211,8 +210,7 @@ def spark(values: tuple[float, ...], width: int) -> str:
         return BLOCKS[0] * width
     columns = []
     for column in range(width):
-        begin = column * len(finite) // width
-        part = finite[begin : max((column + 1) * len(finite) // width, begin + 1)]
-        level = (sum(part) / len(part) - low) / (high - low)
+        # The value at the moment, not a mean: a step stays a step.
+        level = (finite[column * len(finite) // width] - low) / (high - low)
         columns.append(BLOCKS[min(int(level * len(BLOCKS)), len(BLOCKS) - 1)])
     return "".join(columns)

@@ -107,7 +107,7 @@ class TomlEditor(Dialogue[Experiment | None]):
         self._text.mark(None if error is None or error.line is None else error.line - 1)
         beneath = self.query_one("#beneath", Static)
         beneath.set_class(error is not None, "-wrong")
-        beneath.update(Content(KEYS if error is None else f"✗ {safe_lines(str(error), 300)}"))
+        beneath.update(Content(KEYS if error is None else f"✗ {safe_lines(told(error), 300)}"))
 
     def action_take(self) -> None:
         experiment = self._look()
@@ -133,10 +133,17 @@ class TomlEditor(Dialogue[Experiment | None]):
         self.app.push_screen(Choice("The text was changed", "What shall become of the changes?", answers), answered)
 
 
+def told(error: SpecError) -> str:
+    """What is wrong, with its line and its field first."""
+    place = "" if error.line is None else f"line {error.line}"
+    text = ": ".join(part for part in (place, error.field, error.message) if part)
+    return f"{text}; {error.hint}" if error.hint else text
+
+
 def read(text: str) -> Experiment:
     """The experiment of a text, its names and arguments checked where the catalogue is there. Raises SpecError with
     the line."""
-    experiment = parse_experiment(text, "line")
+    experiment = parse_experiment(text)
     known: Any = catalogue()
     if known is not None:
         known.validate(experiment)
