@@ -167,6 +167,8 @@ def _suggestion(entry: Entry, rest: list[str], entries: Mapping[str, Entry], ran
     others = _layers(rest[own:], entries, behind) if own < len(rest) else []
     if container:
         arguments += [_keeping_shape(text) if entry.name == "Residual" else text for text in others]
+    # What has a name stands behind what has none.
+    arguments.sort(key=lambda text: _KEYWORD.fullmatch(text) is not None)
     text = f"{entry.name}({', '.join(arguments)})"
     if others and not container:
         text = ", ".join([text, *others])
