@@ -6,6 +6,7 @@ folder a few times a second, and nothing is drawn where nothing changed.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -84,7 +85,7 @@ class LayerlabApp(App[int]):
         self.checked = False
         self.mode_shown = "compose"
         self._terminal = terminal
-        self._checker = Checker(data_folder, lambda answer: self.post_message(Checked(answer)), check)
+        self._checker = Checker(data_folder, self._answered, check)
         self._question = 0
         self._leaving = False
         self._notice = ("", False)
@@ -153,6 +154,10 @@ class LayerlabApp(App[int]):
         self.report, self._placed, self.checked = None, None, False
         self._question = self._checker.ask(self.draft.experiment)
         self.show()
+
+    def _answered(self, answer: Answer) -> None:
+        """In the checker's thread."""
+        self.post_message(Checked(answer))
 
     def on_checked(self, message: Checked) -> None:
         answer: Answer = message.answer
@@ -367,6 +372,7 @@ def run(experiment_file: Path | None, *, store: Path, data_folder: Path, downloa
             experiment,
             training,
             data_folder,
+            check=partial(engine_check, allow=settings.allow),
             store=store,
             terminal=terminal,
             file=experiment_file,
