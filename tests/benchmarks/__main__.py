@@ -9,10 +9,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.benchmarks import accuracy, batches, speed, startup
+from tests.benchmarks import accuracy, batches, speed, startup, store
 from tests.benchmarks.bars import Bar, report
 
-GROUPS = {"batches": batches.measure, "speed": speed.measure, "startup": startup.measure, "accuracy": accuracy.measure}
+GROUPS = {
+    "batches": batches.measure,
+    "speed": speed.measure,
+    "startup": startup.measure,
+    "store": store.measure,
+    "accuracy": accuracy.measure,
+}
 
 
 def main() -> int:

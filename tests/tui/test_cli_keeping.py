@@ -116,7 +116,7 @@ def test_a_live_run_is_not_deleted(layerlab: CommandLine, store: Path) -> None:
         assert "is running; stop it before it is deleted" in told.err
     finally:
         owner.end(record)
-    assert layerlab("delete", "live").status == 0
+    assert path.is_dir()
 
 
 def test_a_silent_run_on_another_machine_can_be_deleted(layerlab, store, monkeypatch) -> None:
@@ -133,14 +133,8 @@ def test_notes_that_want_to_do_harm_are_shown_as_text(layerlab: CommandLine, sto
     word = "".join(HOSTILE.split())[:60]
     notes = {"version": 1, "name": HOSTILE, "text": HOSTILE, "tags": [word], "pinned": True}
     (path / "notes.json").write_text(json.dumps(notes))
-    for arguments in (
-        ("note", "mlp"),
-        ("runs",),
-        ("runs", "is:pinned", "--sort", "tag"),
-        ("delete", "mlp"),
-        ("restore",),
-    ):
-        told = layerlab(*arguments)
+    for command in ("note mlp", "runs", "runs is:pinned --sort tag", "delete mlp", "restore", "restore latest"):
+        told = layerlab(*command.split())
         assert told.status == 0
         assert_safe(told.out)
         assert_safe(told.err)
