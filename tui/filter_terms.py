@@ -17,7 +17,6 @@ from tui.run_values import (
     TIMES,
     Prepared,
     arguments,
-    fields_named,
     metric_value,
     number,
     unix_time,
@@ -91,13 +90,14 @@ def holds(name: str, base: str, value: str, where: int) -> Test:
         return part in text.casefold() if found is None else found == typed
 
     def test(run: Prepared) -> bool:
-        fields = fields_named(base, run.names)
-        if fields:
-            return any(fits(run.run.fields[full]) for full in fields)
-        written = arguments(run, name)
-        if written or typed is None:
-            return any(fits(text) for text in written)
-        return metric_value(run.run, name) == typed
+        texts = run.texts(base) or arguments(run, name)
+        if not texts and typed is not None:
+            return metric_value(run.run, name) == typed
+        # A generator in `any` takes twice as long.
+        for text in texts:  # noqa: SIM110
+            if fits(text):
+                return True
+        return False
 
     return test
 
@@ -129,13 +129,10 @@ def compares(name: str, base: str, sign: str, value: str, where: int) -> Test:
     bare, near = (typed / 100, precision(value) / 100) if percent else (typed, precision(value))
 
     def test(run: Prepared) -> bool:
-        texts = [run.run.fields[full] for full in fields_named(base, run.names)]
-        found = [one for text in texts or arguments(run, name) if (one := number(text)) is not None]
-        if not found and texts:
-            # `loss` is a field, with the name of what is computed, and a metric.
-            found = [one for text in arguments(run, name) if (one := number(text)) is not None]
+        found = [one for text in run.texts(base) or arguments(run, name) if (one := number(text)) is not None]
         if found:
             return any(_compare(sign, one, typed, 0.0) for one in found)
+        # `loss` is a field, with the name of what is computed, and a metric.
         metric = metric_value(run.run, name)
         return metric is not None and _compare(sign, metric, bare, near)
 
@@ -196,7 +193,7 @@ def _equals(sign: str, value: str, where: int, texts: Callable[[Summary], tuple[
         if texts is not None:
             found: Sequence[str] = texts(run.run)
         else:
-            found = [run.run.fields[full] for full in fields_named(low, run.names)] or arguments(run, name)
+            found = run.texts(low) or arguments(run, name)
         equal = any(wanted in (text := one.casefold(), text.partition("(")[0]) for one in found)
         return equal == (sign == "=")
 

@@ -51,12 +51,39 @@ TEXTS: dict[str, Callable[[Summary], tuple[str, ...]]] = {
 }
 _NAME_IN_CALL = re.compile(r"([^\W\d]\w*)[=(]")
 _KEPT_AT_MOST = 200_000
+_KEPT_NAMES = 1_000
+
+
+class Layout:
+    """The dotted names that an experiment's fields have: the same for thousands of runs, so what is meant by a name is
+    looked for once."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self._found: dict[str, tuple[str, ...]] = {}
+
+    def named(self, name: str) -> tuple[str, ...]:
+        """Those that are meant by `name` (small letters): it in full, its end, else its beginning."""
+        found = self._found.get(name)
+        if found is None:
+            lowered = [(full, full.casefold()) for full in self.names]
+            ends = tuple(full for full, low in lowered if low == name or low.endswith(f".{name}"))
+            found = ends or tuple(full for full, low in lowered if low.startswith(f"{name}."))
+            if len(self._found) > _KEPT_NAMES:
+                self._found.clear()
+            self._found[name] = found
+        return found
+
+
+@lru_cache(maxsize=1024)
+def _layout(names: tuple[str, ...]) -> Layout:
+    return Layout(names)
 
 
 class Prepared:
     """A run with its texts in small letters, worked out once: a filter goes through thousands of them at every key."""
 
-    __slots__ = ("_calls", "_names", "run", "words")
+    __slots__ = ("_calls", "_layout", "run", "words")
 
     def __init__(self, run: Summary) -> None:
         notes = run.notes
@@ -64,15 +91,20 @@ class Prepared:
         self.words = "\n".join(
             (run.label, run.name, run.run, run.status, run.source, *notes.tags, notes.text)
         ).casefold()  # fmt: skip
-        self._names: tuple[str, ...] | None = None
+        self._layout: Layout | None = None
         self._calls: str | None = None
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The dotted names of its experiment's fields."""
-        if self._names is None:
-            self._names = tuple(self.run.fields)
-        return self._names
+    def layout(self) -> Layout:
+        """The names of its experiment's fields."""
+        if self._layout is None:
+            self._layout = _layout(tuple(self.run.fields))
+        return self._layout
+
+    def texts(self, name: str) -> list[str]:
+        """The texts of the fields that are meant by `name` (small letters)."""
+        fields = self.run.fields
+        return [fields[full] for full in self.layout.named(name)]
 
     @property
     def calls(self) -> str:
@@ -94,14 +126,6 @@ def prepare(run: Summary) -> Prepared:
         _kept.clear()
     prepared = _kept[run.run] = Prepared(run)
     return prepared
-
-
-@lru_cache(maxsize=4096)
-def fields_named(name: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the dotted names that are meant by `name` (small letters): it in full, its end, else its beginning."""
-    lowered = [(full, full.casefold()) for full in names]
-    found = [full for full, low in lowered if low == name or low.endswith(f".{name}")]
-    return tuple(found or [full for full, low in lowered if low.startswith(f"{name}.")])
 
 
 @lru_cache(maxsize=256)
@@ -128,8 +152,7 @@ def arguments(prepared: Prepared, name: str) -> Sequence[str]:
     head, dot, last = name.casefold().rpartition(".")
     if not dot:
         return _written(prepared.calls, last)
-    texts = [prepared.run.fields[full] for full in fields_named(head, prepared.names)]
-    return [value for text in texts for value in _written(text.casefold(), last)]
+    return [value for text in prepared.texts(head) for value in _written(text.casefold(), last)]
 
 
 def number(text: str) -> float | None:
@@ -183,8 +206,7 @@ def column_value(run: Summary, column: str) -> float | str | None:
     if "/" in column or column.startswith(("last.", "best.")):
         return metric_value(run, column)
     prepared = prepare(run)
-    for full in fields_named(column.casefold(), prepared.names):
-        text = run.fields[full]
+    for text in prepared.texts(column.casefold()):
         value = number(text)
         return value if value is not None else None if text == "none" else text
     written = arguments(prepared, column)
@@ -228,7 +250,7 @@ def known_names(runs: Sequence[Summary]) -> frozenset[str]:
     calls: set[str] = set()
     for run in runs:
         prepared = prepare(run)
-        fields.add(prepared.names)
+        fields.add(prepared.layout.names)
         calls.add(prepared.calls)
         metrics.update(tuple(entry["metrics"]) for entry in (run.best, run.last) if entry)
     found = {*ALIASES, *NUMBERS, *TIMES, *TEXTS, "age", "is"}
