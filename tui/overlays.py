@@ -1,4 +1,4 @@
-"""The curves of the runs that are marked for comparison, read by a thread of their own."""
+"""The runs that are marked for comparison, read by a thread of their own."""
 
 from __future__ import annotations
 
@@ -6,43 +6,59 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from textual.message import Message
 
 if TYPE_CHECKING:
-    from engine.store.reader import RunReader
-    from tui.run_curves import RunCurves, RunCurvesReader
+    from engine.store.reader import RunReader, RunView
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Reads(Protocol[T_co]):
+    """Reads a RunView again and again."""
+
+    def read(self) -> T_co:
+        """What it is now."""
+        ...
+
 
 SECONDS_BETWEEN_POLLS = 1.0
 MOST = 6
 
 
 class OverlaysRead(Message):
-    """Other curves than before are there."""
+    """Something else than before has been read."""
 
     bubble = False
 
 
-class Overlays:
-    """Reads each wanted run once, and one that is live once a second for as long as it is wanted.
+class Overlays(Generic[T]):
+    """Reads each wanted run once, and one that is live once a second for as long as it is wanted; `reads` makes what is
+    kept of a run from its view, `most` of them are wanted at once.
 
     `read` is what has been read, by run id; the thread puts another mapping in its place and never changes one.
     """
 
-    def __init__(self, post: Callable[[Message], object]) -> None:
-        self.read: Mapping[str, RunCurves] = {}
+    def __init__(
+        self, post: Callable[[Message], object], reads: Callable[[RunView], Reads[T]], most: int = MOST
+    ) -> None:
+        self.read: Mapping[str, T] = {}
         self._post = post
+        self._reads = reads
+        self._most = most
         self._wanted: Mapping[str, Path] = {}
-        self._readers: dict[str, tuple[RunReader, RunCurvesReader]] = {}
+        self._readers: dict[str, tuple[RunReader, Reads[T]]] = {}
         self._woken = threading.Event()
         self._resting = False
         self._ended = False
         self._thread: threading.Thread | None = None
 
     def want(self, runs: Mapping[str, Path]) -> None:
-        """Read these, at most MOST of them, and none but these; nothing where they are wanted already."""
-        runs = dict(list(runs.items())[:MOST])
+        """Read these, at most `most` of them, and none but these; nothing where they are wanted already."""
+        runs = dict(list(runs.items())[: self._most])
         if runs == self._wanted:
             return
         self._wanted = runs
@@ -74,21 +90,20 @@ class Overlays:
     def _look(self) -> bool:
         """Read what is new; whether any of the runs may go on."""
         from engine.store.reader import RunReader
-        from tui.run_curves import RunCurvesReader
 
         wanted = self._wanted
-        found = {run: curves for run, curves in self.read.items() if run in wanted}
+        found = {run: kept for run, kept in self.read.items() if run in wanted}
         news = len(found) != len(self.read)
         for run in [run for run in self._readers if run not in wanted]:
             del self._readers[run]
         for run, path in wanted.items():
             if run not in self._readers:
                 reader = RunReader(path)
-                self._readers[run] = reader, RunCurvesReader(reader.view)
-            reader, curves = self._readers[run]
+                self._readers[run] = reader, self._reads(reader.view)
+            reader, kept = self._readers[run]
             # A run that ended may be resumed by somebody.
             if reader.poll() or run not in found:
-                found[run] = curves.read()
+                found[run] = kept.read()
                 news = True
         if news and not self._ended:
             self.read = found

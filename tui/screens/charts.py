@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from textual.content import Content
 
-from tui.commands.train import CURSOR, LOOK
+from tui.commands.charts import CURSOR, LOOK
 from tui.safe import safe
 from tui.screens.workspace import Workspace
 from tui.widgets.curve import Curve, Look

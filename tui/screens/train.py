@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from tui.output import metric
 from tui.screens.choice import Choice
 from tui.screens.prompt import Prompt
 from tui.screens.train_charts import TrainCharts
+from tui.watching import CURVE_SECONDS
 from tui.widgets.curve import Curve
 from tui.widgets.lines import Line, line
 from tui.widgets.log import Log
@@ -40,6 +42,7 @@ class TrainScreen(TrainCharts):
     CSS_PATH = "train.tcss"
     BINDINGS: ClassVar = bindings(TRAIN, PANELS)
     where = TRAIN
+    _epochs_drawn = 0.0
 
     def above(self) -> Iterable[Widget]:
         yield Progress(id="progress")
@@ -54,6 +57,7 @@ class TrainScreen(TrainCharts):
 
     def show(self) -> None:
         self.show_numbers()
+        self._show_epochs()
         self.show_curves()
 
     def subject(self) -> Line:
@@ -64,6 +68,9 @@ class TrainScreen(TrainCharts):
         return line((f"{mark} ", style), (view.run, ""))
 
     def run_changed(self, curves: bool) -> None:
+        # Where epochs are short the table scrolls with every look at the run, which is most of what a terminal is sent.
+        if curves or time.monotonic() - self._epochs_drawn >= CURVE_SECONDS:
+            self._show_epochs()
         if curves:
             self.show_curves()
         else:
@@ -73,12 +80,17 @@ class TrainScreen(TrainCharts):
         """Draw all but the curves; where there is no run yet, how to begin one."""
         view = self.app.view
         self.query_one(Progress).show(view)
-        best = int(view.best["epoch"]) if view and view.best else None
-        monitored = main_metric(view.best["metrics"], _monitor(view)) or "" if view and view.best else ""
-        self.query_one(MetricsTable).show(view.history if view else (), best, monitored)
         self.query_one(ModuleTree).show(view.modules if view else (), view.measured if view else None)
         self.query_one(MemoryMeter).show(view.telemetry if view else ())
         self.query_one(Log).show(self.app.run_watch.log if self.app.run_watch is not None else ())
+
+    def _show_epochs(self) -> None:
+        view = self.app.view
+        if view is not None and view.history:
+            self._epochs_drawn = time.monotonic()
+        best = int(view.best["epoch"]) if view and view.best else None
+        monitored = main_metric(view.best["metrics"], _monitor(view)) or "" if view and view.best else ""
+        self.query_one(MetricsTable).show(view.history if view else (), best, monitored)
         panel = self.query_one("#epochs-panel", Panel)
         subtitle = f"★ {best}" if best is not None else ""
         if view and view.best and monitored:

@@ -11,10 +11,18 @@ from tui.screens.picker import Entry, Picker
 from tui.widgets.curve import Curve, Series
 
 if TYPE_CHECKING:
+    from engine.store.reader import RunView
     from tui.run_curves import RunCurves, RunCurvesReader
 
 # The second pattern is that of validation; each run compared has one of those that follow.
 FIRST_DASH = 2
+
+
+def curves_reader(view: RunView) -> RunCurvesReader:
+    """What is kept of an overlaid run. numpy comes with it: not with the first frame."""
+    from tui.run_curves import RunCurvesReader
+
+    return RunCurvesReader(view)
 
 
 class TrainCharts(Charts):
@@ -22,7 +30,7 @@ class TrainCharts(Charts):
 
     def __init__(self) -> None:
         super().__init__()
-        self._overlays = Overlays(self.post_message)
+        self._overlays: Overlays[RunCurves] = Overlays(self.post_message, curves_reader)
         self._reader: RunCurvesReader | None = None
         self._run: RunCurves | None = None
         self._chosen = {"loss": "loss", "score": ""}
