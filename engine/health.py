@@ -25,19 +25,20 @@ ZERO_WEIGHT = 1e-3  # root mean square; PyTorch begins with 1 / sqrt(3 * inputs)
 # Gradients fall while a network learns. A hundred times the largest of the first ones, twice in a row, is no noise.
 EXPLODING_GRADIENT, CALM_GRADIENT = 100.0, 10.0
 FIRST_GRADIENTS = 4
-# Between the layers of a network that learns gradients differ by a factor of up to a few hundred; each sigmoid takes at
-# least three quarters away (Glorot and Bengio 2010), so six of them in a row leave less than this.
+# Between the layers of a network that learns gradients differ by a factor of up to a few hundred. The slope of a sigmoid
+# is 1/4 at most, so seven in a row leave less than this (on why: Glorot and Bengio 2010).
 VANISHING, VANISHED_NO_MORE = 1e-4, 1e-3
 # With Adam, weights move in spite of small gradients; a tenth of the usual update is still movement.
 MOVING = 1e-4
-TIMES_IN_A_ROW = 3  # measurements; a layer behind one that begins at zero has no gradient in the first step
+TIMES_IN_A_ROW = 3  # readings; a layer behind one that begins at zero has no gradient in the first step
 # A few per cent of units that never fire are found in most networks, and do no harm.
 DEAD, DEAD_NO_MORE = 0.3, 0.2
 # The patience and threshold that torch's ReduceLROnPlateau begins with.
 PLATEAU_EPOCHS, PLATEAU_CHANGE = 10, 1e-4
 CEILED, CEILING = ("val/accuracy", "train/accuracy"), 0.999  # there is hardly anything left to gain
-# Losses go up and down from epoch to epoch by a few per cent: a tenth in five epochs is a direction.
-OVERFITTING_EPOCHS, OVERFITTING_RISE, OVERFITTING_NO_MORE = 5, 1.1, 1.05
+# Losses go up and down from epoch to epoch by a few per cent: a tenth in five epochs, and not in a single one, is a
+# direction, where the other loss fell by more than noise.
+OVERFITTING_EPOCHS, OVERFITTING_RISE, OVERFITTING_NO_MORE, OVERFITTING_FALL = 5, 1.1, 1.05, 0.95
 LEARNED = 0.99  # of the first loss: below it something was learned
 
 
@@ -188,13 +189,14 @@ class Health:
         best, train_then = self._lowest.metrics["val/loss"], self._lowest.metrics["train/loss"]
         since = now.epoch - self._lowest.epoch
         # A loss below 0 (a likelihood may be) has no tenth of itself to rise by.
-        rises = 0 < best * OVERFITTING_RISE <= val and since >= OVERFITTING_EPOCHS
+        risen = self._times("risen", 0 < best * OVERFITTING_RISE <= val) >= TIMES_IN_A_ROW
+        present = risen and since >= OVERFITTING_EPOCHS and train < train_then * OVERFITTING_FALL
         text = (
             f"overfitting: since epoch {self._lowest.epoch} val/loss has risen from {best:.4g} to {val:.4g} while "
             "train/loss falls; Dropout, weight_decay, augmentation, more data or early_stopping usually help"
         )
         gone = val <= best * OVERFITTING_NO_MORE
-        yield from self._say("overfitting", rises and train < train_then, gone, step, text)
+        yield from self._say("overfitting", present, gone, step, text)
 
     def _plateau(self, step: int) -> Iterator[Message]:
         now = self._epoch

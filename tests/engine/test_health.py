@@ -246,6 +246,8 @@ def test_overfitting_wants_a_rise_of_several_epochs_while_the_other_loss_falls()
     assert overfitted(health(), rise) == [(6, "overfitting")]
     both = [(1 + 0.05 * n, 1 + 0.04 * n) for n in range(12)]
     assert overfitted(health(), both) == []
+    nothing_learned = [(2.38 - 0.01 * (n % 5), 2.3 + 0.3 * (n % 2) + 0.3 * (n % 7 > 3)) for n in range(60)]
+    assert overfitted(health(), nothing_learned) == []
     noise = [(1 / n, 1 / n * (1.2 if n % 3 == 0 else 1.0)) for n in range(1, 30)]
     assert overfitted(health(), noise) == []
 
