@@ -54,8 +54,8 @@ class TrainCharts(Charts):
         self._overlays.rest(self.app.mode_shown != self.where)
         if view is None and not self.app.marks.runs:
             self._reader = self._run = None
-            self.query_one("#loss", Curve).draw((), 1, empty="the curve begins with the first steps: ^r trains")
-            self.query_one("#score", Curve).draw((), 1, empty="a point an epoch comes here: 3 has those of other runs")
+            for chart in self.charts():
+                chart.draw((), 1, empty=self._empty(chart, chart.id == "loss"))
             self.show_titles()
             return
         # numpy: it comes with the first run, not with the first frame.
@@ -85,11 +85,16 @@ class TrainCharts(Charts):
                 series += self._own(self._run, name)
                 reach = max(reach, self._run.reach(self.unit, ["train/loss", *self._run.metrics]))
                 total = self._run.total(self.unit)
-            empty = (
-                "a point an epoch stands here" if name != "loss" else "the curve begins with the first steps of a run"
-            )
+            empty = self._empty(chart, name == "loss")
             chart.draw(series, span_of(reach, total), name, unit=self.unit, reach=reach, empty=empty)
         self.show_titles()
+
+    def _empty(self, chart: Curve, loss: bool) -> str:
+        """What would come where there is no curve, and what brings it."""
+        coming = "the curve begins with the first steps" if loss else "a point an epoch comes here"
+        if self._run is not None:
+            return coming
+        return coming + (": ^r trains" if chart.id == "loss" else ": 3 has those of other runs")
 
     def _own(self, run: RunCurves, name: str) -> list[Series]:
         """The curves of the run that is shown: training, and dashed over it validation."""
