@@ -25,7 +25,7 @@ ZERO_WEIGHT = 1e-3  # root mean square; PyTorch begins with 1 / sqrt(3 * inputs)
 # Gradients fall while a network learns. A hundred times the largest of the first ones, twice in a row, is no noise.
 EXPLODING_GRADIENT, CALM_GRADIENT = 100.0, 10.0
 FIRST_GRADIENTS = 4
-# Between the layers of a network that learns gradients differ by a factor of up to a few hundred. The slope of a sigmoid
+# Between the layers of a network that learns gradients differ by a factor of some hundreds. The slope of a sigmoid
 # is 1/4 at most, so seven in a row leave less than this (on why: Glorot and Bengio 2010).
 VANISHING, VANISHED_NO_MORE = 1e-4, 1e-3
 # With Adam, weights move in spite of small gradients; a tenth of the usual update is still movement.
