@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from engine.store import files
@@ -33,7 +34,7 @@ def read_fields(path: Path) -> dict[str, str]:
         table = tomllib.loads(files.read_bounded(path / "experiment.toml", MAX_EXPERIMENT).decode())
     except (OSError, ValueError, RecursionError):
         return {}
-    return flatten_table(table)
+    return stored_fields(flatten_table(table))
 
 
 def flatten_table(table: dict[str, Any]) -> dict[str, str]:
@@ -51,7 +52,8 @@ def stored_fields(value: Any) -> dict[str, str]:
     """The fields out of a summary; empty where there are none, or something else stands there."""
     if not isinstance(value, dict) or len(value) > MAX_FIELDS:
         return {}
-    return {name: text for name, text in value.items() if isinstance(text, str) and len(text) <= MAX_FIELD}
+    # Thousands of runs say the same: each text is kept once.
+    return {intern(name): intern(text) for name, text in value.items() if type(text) is str and len(text) <= MAX_FIELD}
 
 
 def _add(found: dict[str, str], prefix: str, table: dict[str, Any]) -> None:
