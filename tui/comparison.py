@@ -90,16 +90,17 @@ def as_markdown(views: Sequence[RunView], differs: Mapping[str, Sequence[str | N
     titles = headings(views)
     settings = settings_rows(differs)
     if settings:
-        _markdown_table(["setting", *titles], settings)
+        write(markdown_table(["setting", *titles], settings))
     for rows in layer_rows(views).values():
-        _markdown_table(titles, rows)
-    _markdown_table(["metric", *titles], metric_rows(views))
+        write(markdown_table(titles, rows))
+    write(markdown_table(["metric", *titles], metric_rows(views)))
 
 
-def _markdown_table(heads: Sequence[str], rows: Rows) -> None:
+def markdown_table(heads: Sequence[str], rows: Rows) -> str:
+    """A table in Markdown, each cell escaped."""
     lines = ["| " + " | ".join(_escaped(head) for head in heads) + " |", "|" + " --- |" * len(heads)]
     lines += ["| " + " | ".join(_escaped(cell) for cell in row) + " |" for row in rows]
-    write("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
 def _escaped(text: str) -> str:

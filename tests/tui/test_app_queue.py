@@ -66,12 +66,12 @@ async def test_stopping_to_quit_leaves_the_queue_for_the_next_sitting(tmp_path: 
     assert first.return_value == 0
     assert len(training.started) == 1
 
-    _, training = application(tmp_path / "runs")
+    _, training = application(tmp_path / "later")
     second = LayerlabApp(
         preset("mlp"),
         training,
         tmp_path,
-        store=tmp_path / "runs",
+        store=tmp_path / "later",
         check=steady_check,
         state=State(tmp_path / "state.json"),
     )
@@ -83,8 +83,7 @@ async def test_stopping_to_quit_leaves_the_queue_for_the_next_sitting(tmp_path: 
         await pilot.press("ctrl+r")
         await until(pilot, lambda: len(training.started) == 1)
         assert training.started[0].name == "mlp"
-        training.path.rename(tmp_path / "away")
-        training.alive = False
+        training.end()
         await until(pilot, lambda: len(training.started) == 2)
         assert training.started[1].name == "waits"
 

@@ -13,7 +13,7 @@ QUEUED = "something waits in the queue"
 COMMANDS = (
     Command("open", "enter", "enter", "open", "Show the selected run on Train", RUNS, when=RUN),
     Command("mark", "space", "space", "mark", "Mark the selected run for comparison, or unmark it", RUNS, when=RUN),
-    Command("compare", "c", "c", "compare", "Compare the marked runs", RUNS, when=MARKED),
+    Command("compare", "c", "c", "compare marked", "Compare the marked runs", RUNS, when=MARKED),
     Command("new", "n", "n", "new from this", "Begin a new experiment from the selected run", RUNS, when=RUN),
     Command("filter", "slash", "/", "filter", "Filter by name, tag, status, metric or field, as you type", RUNS),
     Command("tag", "t", "t", "tag", "Edit the tags of the run; of the marked ones where it is marked", RUNS, when=RUN),

@@ -1,0 +1,140 @@
+"""Runs in columns, what differs in rows: the baseline first, each difference beside its value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.binding import Binding
+from textual.message import Message
+
+from tui.widgets.lines import Line, Span, fit, line
+from tui.widgets.rows import VIM_KEYS, Rows
+from tui.widgets.status import MARKS
+
+if TYPE_CHECKING:
+    from tui.compared import Compared, Row
+
+NAME = 18
+LEAST = 16
+MOST = 34
+AWAY = 9
+
+
+class CompareTable(Rows):
+    """`column` is the run under the cursor, counted from 0; where not all columns fit, those around it are in view."""
+
+    HELP = """
+    The first column is the baseline: what stands beside a value is how far it is from the baseline's, in percentage
+    points for shares, as a ratio for times, memory and MACs. ★ marks the best of all.
+
+    Of the experiments only what differs is shown. In the layers, + is added, ~ takes the place of the baseline's, and
+    - is left out.
+    """
+    BINDINGS: ClassVar = [
+        *VIM_KEYS,
+        Binding("left,h", "column(-1)", "the run to the left", key_display="← h"),
+        Binding("right", "column(1)", "the run to the right", key_display="→"),
+    ]
+
+    class ColumnChanged(Message):
+        """Another run is under the cursor."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.column = 0
+        self._first = 0
+        self._runs: Sequence[Compared] = ()
+        self._table: Sequence[Row] = ()
+        self._styles: Sequence[str] = ()
+        self._empty: Sequence[str] = ()
+
+    def show(
+        self, runs: Sequence[Compared], table: Sequence[Row], styles: Sequence[str], empty: Sequence[str] = ()
+    ) -> None:
+        """Draw these runs, each heading in its style; `empty` is said where there are none."""
+        self._runs, self._table, self._styles, self._empty = runs, table, styles, empty
+        self.column = max(0, min(self.column, len(runs) - 1))
+        self._draw()
+
+    def on_resize(self, event: Any) -> None:
+        super().on_resize(event)
+        self._draw()
+
+    def on_focus(self) -> None:
+        super().on_focus()
+        self._draw()
+
+    def on_blur(self) -> None:
+        super().on_blur()
+        self._draw()
+
+    def action_column(self, step: int) -> None:
+        target = self.column + step
+        if 0 <= target < len(self._runs):
+            self.column = target
+            self._draw()
+            self.post_message(self.ColumnChanged())
+
+    # ------------------------------------------------------------------ drawing
+
+    def _draw(self) -> None:
+        if not self.size.width:
+            return
+        if not self._runs:
+            self.set_rows([line((f" {text}", "dim")) for text in self._empty], ())
+            return
+        shown, width = self._in_view()
+        rows: list[Line] = []
+        section = ""
+        for row in self._table:
+            if row.section != section:
+                if section:
+                    rows.append(())
+                section = row.section
+                rows.append(line((f" {section}", "strong")))
+            rows.append(self._line(row, shown, width))
+        self.set_rows(rows, self._heads(shown, width))
+
+    def _in_view(self) -> tuple[range, int]:
+        """The columns that are in view, and how wide each is."""
+        room = self.size.width - NAME - 2
+        fitting = max(min(room // (LEAST + AWAY), len(self._runs)), 1)
+        if self.column < self._first:
+            self._first = self.column
+        elif self.column >= self._first + fitting:
+            self._first = self.column - fitting + 1
+        self._first = max(0, min(self._first, len(self._runs) - fitting))
+        return range(self._first, self._first + fitting), min(room // fitting, MOST + AWAY)
+
+    def _heads(self, shown: range, width: int) -> list[Line]:
+        names: list[Span] = [(" " * (NAME + 2), "")]
+        below: list[Span] = [(fit(self._out_of_view(shown), NAME + 2), "dim")]
+        for at in shown:
+            run = self._runs[at]
+            mark, style = MARKS.get(run.status, ("?", ""))
+            selected = at == self.column and self.has_focus
+            names += [(f"{mark} ", style), (fit(run.label, width - 3), self._styles[at]), (" ", "")]
+            said = ("▸ " if selected else "  ") + ("baseline" if at == 0 else "")
+            below.append((fit(said, width), "accent" if selected else "dim"))
+        return [tuple(names), tuple(below)]
+
+    def _out_of_view(self, shown: range) -> str:
+        left, right = shown.start, len(self._runs) - shown.stop
+        told = [f"← {left}"] if left else []
+        return " " + "   ".join([*told, f"{right} →"] if right else told)
+
+    def _line(self, row: Row, shown: range, width: int) -> Line:
+        if row.note:
+            return line((" " * (NAME + 2) + row.note, "dim"))
+        spans: list[Span] = [(f"  {fit(row.name, NAME - 1)} ", "dim")]
+        numbers = row.section in ("metrics", "cost")
+        for at in shown:
+            cell = row.cells[at]
+            if not numbers:
+                spans.append((fit(cell.text, width - 1) + " ", cell.style))
+                continue
+            text = cell.text + (" ★" if cell.best else "")
+            spans.append((fit(text, width - AWAY - 1), "good" if cell.best else cell.style))
+            spans.append((fit(cell.away, AWAY) + " ", "dim"))
+        return tuple(spans)
