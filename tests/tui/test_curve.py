@@ -192,6 +192,16 @@ def test_the_highest_and_the_lowest_point_in_view_are_drawn_whatever_the_zoom_an
     assert max(rows, default=row_of(inside.min())) >= row_of(inside.min()) - 2
 
 
+@pytest.mark.parametrize("dashed", range(len(DASHES)))
+def test_a_peak_is_seen_wherever_the_gaps_between_the_dashes_are(dashed: int) -> None:
+    x = np.arange(60.0)
+    for place in range(60):
+        y = np.zeros(60)
+        y[place] = 1.0
+        dots = dots_of(trace(x, y, 30, 4, (0.0, 59.0), (0.0, 1.0), dashed))
+        assert min(row for _, row in dots) == 0, place
+
+
 def test_a_piece_of_a_line_between_two_points_is_drawn_where_only_it_is_in_view() -> None:
     cells = trace(np.array([0.0, 10.0]), np.array([0.0, 10.0]), 8, 4, (4.0, 6.0), (4.0, 6.0))
     assert {x for x, _ in dots_of(cells)} == set(range(16))

@@ -6,8 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tui.run_curves import RunCurvesReader, names_of, span_of
+from tui.widgets.look import UNITS, Look, Series
+from tui.widgets.plot import plot
+from tui.widgets.window import Window
 
 
 def run(epochs: int, asked: int = 20, curve: list[tuple[int, float, float]] | None = None) -> Any:
@@ -73,6 +78,41 @@ def test_reading_again_takes_in_what_was_added_merged_and_forgotten() -> None:
     assert same()
     view.history.append(row(2))
     assert same()
+
+
+ANY = st.floats()
+WHOLE = st.one_of(st.integers(-3, 20), st.integers(-(2**63), 2**63))
+
+
+@given(
+    st.lists(st.tuples(WHOLE, WHOLE, ANY, ANY), max_size=8),
+    st.lists(st.tuples(WHOLE, st.floats(-1e18, 1e18), ANY), max_size=8),
+    st.tuples(WHOLE, WHOLE, WHOLE, WHOLE, ANY),
+    st.sampled_from(UNITS),
+    st.booleans(),
+)
+def test_whatever_a_damaged_run_tells_is_drawn_somehow(
+    rows: list[tuple[int, int, float, float]],
+    curve: list[tuple[int, float, float]],
+    now: tuple[int, int, int, int, float],
+    unit: str,
+    log: bool,
+) -> None:
+    epoch, batch, batches, step, elapsed = now
+    history = [
+        SimpleNamespace(epoch=number, step=at, metrics={"train/loss": loss, "val/loss": loss}, seconds={"train": spent})
+        for number, at, loss, spent in rows
+    ]
+    view = SimpleNamespace(
+        history=history, epochs=epoch, curve=curve, epoch=epoch, batch=batch, batches=batches, step=step,
+        elapsed=elapsed, started={"train": abs(step)},
+    )  # fmt: skip
+    curves = RunCurvesReader(view).read()
+    reach = curves.reach(unit, list(curves.metrics))
+    span = span_of(reach, curves.total(unit))
+    series = [Series(name, *curves.points(name, unit), "accent") for name in curves.metrics]
+    for window in (Window(), Window(0.3)):
+        plot(series, Look(0.9, log), 30, 8, window.bounds(reach, max(span, 1e-9)), "loss", unit)
 
 
 def test_a_run_without_epochs_has_empty_curves() -> None:

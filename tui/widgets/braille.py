@@ -37,6 +37,10 @@ def seen(
     kept = np.isfinite(x) & np.isfinite(y)
     if not kept.all():
         x, y = x[kept], y[kept]
+    if len(x) > 1 and (x[1:] < x[:-1]).any():
+        # Of a damaged run the epochs may stand in any order.
+        order = np.argsort(x, kind="stable")
+        x, y = x[order], y[order]
     low, high = x_range
     start, end = int(np.searchsorted(x, low, "left")), int(np.searchsorted(x, high, "right"))
     inside_x, inside_y = x[start:end], y[start:end]

@@ -265,7 +265,7 @@ class Curve(StyledLines, Widget, can_focus=True):
             at = x_label(self._cursor, self._unit, (high - low) / 1000)
             entries.append(((f"{self._unit} {at}", "strong"), ("  ", "")))
         for item in sorted(self._series, key=lambda item: int(item.dashed)):
-            entry: list[tuple[str, str]] = [(fit(item.name, min(len(item.name), NAME)).rstrip() + " ", "dim")]
+            entry: list[tuple[str, str]] = [(fit(item.name, NAME).rstrip() + " ", "dim")]
             entry.append((_sample(int(item.dashed)), item.style))
             if id(item) in said:
                 entry.append((f" {metric_text(self._metric, said[id(item)][1])}", "strong"))
