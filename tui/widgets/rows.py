@@ -19,7 +19,7 @@ from tui.widgets.lines import COMPONENTS, Line, StyledLines
 VIM_KEYS = (Binding("k", "cursor(-1)", show=False), Binding("j", "cursor(1)", show=False))
 
 
-class Rows(StyledLines, ScrollView, can_focus=True):
+class Rows(StyledLines, ScrollView, can_focus=True, inherit_bindings=False):
     """Rows under an optional header. What a row says comes from a list, or from a function of its index.
 
     A cursor (`with_cursor`) moves over rows that `selectable` allows; without one the arrow keys scroll.
