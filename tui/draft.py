@@ -114,7 +114,12 @@ class Draft:
         self._put(with_settings(self._now, [f"{field}={text}"]))
 
     def edit(self, edit: Edit) -> None:
-        """Layers as an edit of layer_tree.py leaves them, with its selection."""
+        """Layers as an edit of layer_tree.py leaves them, with its selection. Raises RequestError where they could not
+        be read again: calls have a greatest length and depth."""
+        before = set(self.layers)
+        for call in edit.layers:
+            if call not in before:
+                parse_call(str(call))
         self.put_layers(edit.layers)
         self.selection = edit.span
 

@@ -14,6 +14,7 @@ from tests.tui.fake_training import application, screen_text, until
 from tui.commands import COMMANDS, commands_for
 from tui.widgets.layer_table import LayerTable
 from tui.widgets.recipe import SETTINGS
+from tui.widgets.rows import Rows
 
 
 def test_the_application_is_imported_without_torch() -> None:
@@ -177,7 +178,9 @@ async def test_help_and_palette_name_every_command(tmp_path: Path) -> None:
     async with app.run_test(size=(120, 50)) as pilot:
         await pilot.press("question_mark")
         await pilot.pause()
-        assert all(command.line in screen_text(app) for command in COMMANDS)
+        rows = app.screen.query_one("#keys", Rows)
+        page = "\n".join("".join(text for text, _ in rows._row(index)) for index in range(rows.count))
+        assert all(command.line in page for command in COMMANDS)
         await pilot.press("escape", "ctrl+p", *"presets", "enter")
         await pilot.pause()
         assert "Presets" in screen_text(app)

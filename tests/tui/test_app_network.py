@@ -103,8 +103,12 @@ async def test_several_layers_are_selected_wrapped_and_unwrapped_and_undo_select
         assert not app.draft.changed
         await pilot.press("U")
         assert layers(app)[1].startswith("Residual(")
-        await pilot.press("u", "escape", "shift+up", "shift+up")
+        await pilot.press("u", "down")
+        assert table(app).span == Span("", 4, 4)
+        await pilot.press("up", "shift+up", "shift+up")
         assert table(app).span == Span("", 1, 3)
+        await pilot.press("escape")
+        assert table(app).span == Span("", 1, 1)
 
 
 async def test_layers_are_cut_copied_and_pasted_in_another_network(tmp_path: Path) -> None:
@@ -131,6 +135,17 @@ async def test_what_the_terminal_pastes_is_added_as_layers_or_refused_in_words(t
         app.post_message(Paste("import os; os.system('ls')"))
         await until(pilot, lambda: "cannot paste this as layers" in screen_text(app))
         assert len(app.draft.layers) == len(BATCHNORM) + 2
+
+
+async def test_several_lines_are_pasted_while_adding(tmp_path: Path) -> None:
+    app, _ = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("a")
+        app.post_message(Paste("nn.ReLU(),\n  nn.Tanh(),\n"))
+        await pilot.pause()
+        await pilot.press("enter")
+        await pilot.pause()
+        assert layers(app)[:2] == ["nn.ReLU()", "nn.Tanh()"]
 
 
 async def test_frozen_layers_are_marked_and_counted_and_trained_again(tmp_path: Path) -> None:

@@ -122,6 +122,21 @@ def test_a_text_that_does_not_parse_changes_nothing() -> None:
     assert not draft.undo()
 
 
+def test_layers_that_could_not_be_read_again_are_refused() -> None:
+    draft = Draft(preset("mlp"))
+
+    def wrap() -> None:
+        draft.edit(layer_tree.wrap(draft.layers, Span("", 0, 0), read("Sequential()")[0]))
+
+    for _ in range(31):
+        wrap()
+    before = draft.experiment
+    with pytest.raises(RequestError, match="nested"):
+        wrap()
+    assert draft.experiment == before
+    assert read(str(draft.layers[0])) == draft.layers[:1]
+
+
 def test_what_is_wrong_is_said_without_a_place() -> None:
     assert wrong_setting(preset("mlp"), "epochs", "many") == (
         'found "many"; a whole number from 1 to 1,000,000 stands here'

@@ -9,11 +9,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
+from textual.events import Paste
 from textual.geometry import Region
 from textual.message import Message
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
+from engine.errors import RequestError
+from tui.layer_tree import read, written
 from tui.output import shape
 from tui.safe import safe_lines
 from tui.screens.dialogue import Dialogue
@@ -27,6 +30,19 @@ HINT = "enter adds what is selected, tab completes it; `conv 32 3`, `res conv 32
 WIDTH = 90
 HEIGHT = MOST + 5
 SECONDS_BETWEEN_LOOKS = 0.3
+
+
+class LayerInput(LineInput):
+    """A line into which several lines can be pasted: calls, one on each, as they stand in code."""
+
+    def on_paste(self, event: Paste) -> None:
+        event.prevent_default()
+        event.stop()
+        try:
+            text = written(read(event.text))
+        except RequestError:
+            text = " ".join(event.text.split())
+        self.insert_text_at_cursor(text)
 
 
 class Adder(Dialogue[str | None]):
@@ -58,7 +74,7 @@ class Adder(Dialogue[str | None]):
         self._number = 0
 
     def compose(self) -> ComposeResult:
-        box = Vertical(LineInput(""), Found(id="found"), Static(HINT, id="beneath", markup=False), id="adder")
+        box = Vertical(LayerInput(""), Found(id="found"), Static(HINT, id="beneath", markup=False), id="adder")
         box.border_title = Content(self._title)
         yield box
 

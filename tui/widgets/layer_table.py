@@ -57,6 +57,8 @@ class LayerTable(Rows):
         self._paths: list[str | None] = []
         self.selectable = lambda index: self._paths[index] is not None
         self._anchor: str | None = None
+        # Whether the cursor extends the selection wherever it goes, or leaves it behind.
+        self._extending = False
         self._shown: tuple[Sequence[Call], str, Any, Any, bool] = ((), "", None, None, True)
         # What the last answer said, by path: it holds as long as neither data nor any layer before is another.
         self._known: dict[str, tuple[Call, Row]] = {}
@@ -91,6 +93,7 @@ class LayerTable(Rows):
     def select(self, span: Span) -> None:
         """Select layers; the cursor stands on the last of them."""
         paths = span.paths or ("",)
+        self._extending = False
         self._anchor = paths[0] if len(paths) > 1 else None
         if paths[-1] in self._paths:
             self.cursor = self._paths.index(paths[-1])
@@ -99,12 +102,19 @@ class LayerTable(Rows):
 
     def mark(self) -> None:
         """Begin a selection of several here, or end it."""
-        self._anchor = self.path if self._anchor is None and self.path else None
+        self._extending = not self._extending and bool(self.path)
+        self._anchor = self.path if self._extending else None
         self._draw()
 
     def action_unmark(self) -> None:
-        self._anchor = None
+        """Select the layer under the cursor alone."""
+        self._extending, self._anchor = False, None
         self._draw()
+
+    def move_to(self, index: int, step: int = 1) -> None:
+        if not self._extending and self._anchor is not None:
+            self.action_unmark()
+        super().move_to(index, step)
 
     def action_extend(self, step: int) -> None:
         """One more neighbour, or one less."""
@@ -154,7 +164,7 @@ class LayerTable(Rows):
             paths.append(one.path)
             if one.path == failing and problem is not None:
                 told = self._explanation(problem)
-                rows += [self._failing(one), *told]
+                rows += [self._failing(one, answers.get(one.path)), *told]
                 paths += [None] * len(told)
             else:
                 rows.append(self._layer(one, answers.get(one.path), checking))
@@ -178,7 +188,7 @@ class LayerTable(Rows):
         if path in self._paths:
             self.cursor = self._paths.index(path)
         elif self._paths[min(self.cursor, len(self._paths) - 1)] is None:
-            self.move_to(min(self.cursor, len(self._paths) - 1), -1)
+            super().move_to(min(self.cursor, len(self._paths) - 1), -1)
 
     def _find_marked(self, flat: Sequence[Listed]) -> None:
         known = {one.path for one in flat}
@@ -279,9 +289,11 @@ class LayerTable(Rows):
             (fit(f"   {trained}" if last > 3 else f" {trained}", last), "accent" if "❄" in trained else "dim"),
         )
 
-    def _failing(self, one: Listed) -> Line:
+    def _failing(self, one: Listed, row: Row | None) -> Line:
         number = one.path if one.depth == 0 else ""
-        return self._columns("✗", number, self._called(one, "bad"), "", "", "", "")
+        # It may be right in itself, and what comes out of it not what is wanted.
+        output = shape(row.output_shape) if row is not None else ""
+        return self._columns("✗", number, self._called(one, "bad"), output, "", "", "")
 
     def _explanation(self, problem: Any) -> list[Line]:
         """What the layer got and what it wants, and the key that mends it."""
