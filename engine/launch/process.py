@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import subprocess
@@ -81,6 +82,10 @@ def main() -> int:
     parser.add_argument("--add-epochs", type=int, default=0)
     parser.add_argument("--allow", action="append", default=[])
     given = parser.parse_args()
+    for stream in (sys.stdout, sys.stderr):
+        # Into a file Python would keep what is printed until there are 8 KiB of it: whoever watches wants it now.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
     arguments = Arguments(given.run, given.data, given.download, given.resume, given.add_epochs, tuple(given.allow))
     mailbox = Mailbox()
     terminated = threading.Event()

@@ -114,6 +114,43 @@ def test_what_a_persons_own_module_prints_is_in_the_log_and_nowhere_else(tmp_pat
         terminal.end()
 
 
+PATIENT = """
+import os, sys, time
+from torch import nn
+
+
+class Patient(nn.Module):
+    def forward(self, x):
+        print("waiting")
+        spec = getattr(sys.modules["__main__"], "__spec__", None)
+        end = time.monotonic() + 20
+        while spec is not None and spec.name == "engine.launch.process":
+            with open(os.environ["PATIENT_CONSOLE"]) as console:
+                if "waiting" in console.read():
+                    return x
+            if time.monotonic() > end:
+                raise RuntimeError("what was printed did not arrive")
+            time.sleep(0.02)
+        return x
+"""
+
+
+def test_a_print_in_a_process_of_its_own_arrives_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine import launch
+    from engine.spec import parse_experiment
+    from engine.store.reader import RunReader
+
+    (tmp_path / "patient.py").write_text(PATIENT)
+    monkeypatch.syspath_prepend(tmp_path)
+    experiment = parse_experiment(EXPERIMENT.replace("talky:Talk", "patient:Patient"))
+    path = launch.prepare_run(experiment, tmp_path / "runs", tmp_path, allow=("patient",))
+    monkeypatch.setenv("PATIENT_CONSOLE", str(path / "console.log"))
+    launch.start(path, launcher="process", data_folder=tmp_path, allow=("patient",)).join(60)
+    reader = RunReader(path)
+    reader.poll()
+    assert (reader.view.status, reader.view.reason) == ("finished", "")
+
+
 def test_prints_of_many_threads_arrive_whole_and_a_full_disk_ends_nothing(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "console.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     stream = PrintedText(descriptor)
