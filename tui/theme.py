@@ -245,6 +245,3 @@ def change_theme(app: App[Any], setting: str, state: State) -> str:
     name = next_theme(app)
     state.put("theme", [name, setting])
     return f"colours: {NAMES[name]}"
-
-
-THEME = THEMES["dark"]

@@ -10,6 +10,17 @@ import pytest
 from tests.tui.cli import CommandLine
 
 
+@pytest.fixture(autouse=True)
+def known_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same colours and no settings, wherever the tests are run."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    for name in ("NO_COLOR", "COLORFGBG", "LAYERLAB_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Tiny networks train faster on one thread than on several that wait for each other."""
@@ -28,8 +39,6 @@ def layerlab(
     """The command line, run in this process in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    for name in ("LAYERLAB_CONFIG", "LAYERLAB_RUNS", "LAYERLAB_DATA", "COLUMNS"):
+    for name in ("LAYERLAB_RUNS", "LAYERLAB_DATA", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     return CommandLine(tmp_path, capsys)
