@@ -344,6 +344,8 @@ class LayerlabApp(App[int]):
     def action_theme(self) -> None:
         """The next of the themes."""
         self.tell(change_theme(self, self.settings.theme, self.state))
+        # Pictures are drawn in other characters where there are sixteen colours.
+        self.show()
 
     def can_use(self, command: Command) -> bool:
         """Whether a command would do something now."""
