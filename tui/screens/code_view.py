@@ -33,7 +33,7 @@ class CodeLines(Rows):
 
 
 class CodeView(Dialogue[None]):
-    """Shows a text of code; `name` is the file that writing proposes."""
+    """Shows a text of code; `file` is what writing proposes."""
 
     app: LayerlabApp
     CSS_PATH = "code.tcss"
@@ -43,19 +43,18 @@ class CodeView(Dialogue[None]):
         Binding("w,ctrl+s", "write", show=False),
     ]
 
-    def __init__(self, code: str, name: str) -> None:
+    def __init__(self, code: str, file: str) -> None:
         super().__init__()
         self._code = code
-        self._name = name
+        self._file = file
 
     def compose(self) -> ComposeResult:
         box = Vertical(CodeLines(id="lines"), id="code", classes="code")
-        box.border_title = Content(f"{self._name}, {len(self._code.splitlines())} lines")
+        box.border_title = Content(f"{self._file}, {len(self._code.splitlines())} lines")
         box.border_subtitle = Content("y copies, w writes to a file, esc closes")
         yield box
 
     def on_mount(self) -> None:
-        super().on_mount()
         lines = self.query_one(CodeLines)
         lines.set_rows(coloured(self._code))
         lines.focus()
@@ -85,7 +84,7 @@ class CodeView(Dialogue[None]):
             else:
                 self._write(path)
 
-        self.app.push_screen(Prompt("write to", self._name, _wrong_path, late=True), named)
+        self.app.push_screen(Prompt("write to", self._file, _wrong_path, late=True), named)
 
     def _write(self, path: Path) -> None:
         from engine.store import files

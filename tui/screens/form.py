@@ -23,11 +23,13 @@ from tui.widgets.rows import VIM_KEYS, Rows
 
 WIDTH = 84
 # What the rows leave free: frame, documentation, keys.
-AROUND = 9
-KEYS = {
+AROUND = 10
+# How the value of a row changes: on the row, and in words for the one under the cursor.
+KEYS = {"flag": "space", "choice": "← →", "number": "+ -", "text": "=", "call": "space"}
+TOLD = {
     "flag": "space toggles",
-    "choice": "space ← → next",
-    "number": "+ - steps, = types",
+    "choice": "← → and space go round",
+    "number": "+ and - step, a digit or = types",
     "text": "= types",
     "call": "space picks, = types",
 }
@@ -80,7 +82,6 @@ class CallForm(Dialogue[Call | None]):
         yield Vertical(Arguments(id="arguments"), Static("", id="doc", markup=False), id="form")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one(Arguments).focus()
         missing = next(
             (i for i, argument in enumerate(self._draft.arguments) if argument.required and not argument.given), None
@@ -94,7 +95,6 @@ class CallForm(Dialogue[Call | None]):
         self._rows.move_to(index)
 
     def on_resize(self) -> None:
-        super().on_resize()
         self._place()
         self.call_after_refresh(self._show)
 
@@ -127,7 +127,7 @@ class CallForm(Dialogue[Call | None]):
         box = self.query_one("#form")
         room = max(self.app.size.width - 10, 20)
         box.border_title = Content(safe(str(self._draft.call()), min(room, WIDTH - 6)))
-        box.border_subtitle = Content("enter takes it, esc leaves it, del: default")
+        box.border_subtitle = Content("enter takes it, esc leaves it as it was")
         self._say()
 
     def _say(self) -> None:
@@ -136,6 +136,8 @@ class CallForm(Dialogue[Call | None]):
         argument = self._argument
         told = documentation(argument) if argument is not None else self._draft.entry.line
         parts = [Content.styled(safe_lines(told, 400), "$text-muted")]
+        if argument is not None:
+            parts.append(Content.styled(f"{TOLD[argument.form]}, del: default", "$accent"))
         if self._note:
             parts.append(Content.styled(safe_lines(self._note), "$text-muted"))
         if wrong:
@@ -259,6 +261,8 @@ def documentation(argument: Argument) -> str:
     if argument.inferred:
         return f"{argument.name} follows from what comes in; a number typed here is checked against it."
     kind = {"flag": "True or False", "choice": " | ".join(map(str, argument.choices))}.get(argument.form, argument.type)
-    default = f", {argument.default} unless given" if argument.default else ""
+    # PyTorch's own lines mostly end in the default.
+    known = not argument.default or "default" in argument.doc.lower()
+    default = "" if known else f", {argument.default} unless given"
     told = f"{kind}{default}. {argument.doc}" if argument.doc else f"{kind}{default}."
     return told if kind else argument.doc or argument.name

@@ -56,13 +56,6 @@ class RecipeSide(Workspace):
         rows: Rows = self.recipe if self._in_recipe() else self.query_one(LayerTable)
         return rows.row_region(rows.cursor)
 
-    def action_edit_text(self) -> None:
-        """Edit as text, whatever there is to pick from."""
-        if self._in_recipe():
-            self.recipe_editing.as_text(self.recipe.field)
-        else:
-            self.action_edit()
-
     def action_step(self, step: int) -> None:
         """One step of the setting under the cursor, or of the network's data."""
         if self._in_recipe():

@@ -81,7 +81,6 @@ class TomlEditor(Dialogue[Experiment | None]):
         yield box
 
     def on_mount(self) -> None:
-        super().on_mount()
         self._text.focus()
 
     @property
