@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engine.errors import RequestError
 from tui.compare import higher_is_better
 from tui.filtering import known_names, parse_filter, sort_runs
-from tui.run_columns import BEST, Column, main
+from tui.run_columns import BEST, FIXED, Column, main
 
 if TYPE_CHECKING:
     from engine.store.listing import Summary
@@ -40,41 +40,50 @@ class RunList:
         self._names = None
         self._find()
 
-    def filter_by(self, text: str) -> None:
-        """Narrow down to what fits the text."""
+    def filter_by(self, text: str, typing: bool = True) -> None:
+        """Narrow down to what fits the text. While it is typed, a last word that no run has but that begins the name of
+        a field asks for nothing yet: it is on the way to `val/accuracy>0.9`."""
         self.text = text
         self.problem = ""
         try:
             wanted = parse_filter(text)
+            found = wanted.select(self._sorted)
+            word = text.rpartition(" ")[2]
+            name = self._begun(word) if typing and not found else ""
+            if name:
+                self.problem = f"`{name}` is a field: behind it : > < or ="
+                wanted = parse_filter(text.removesuffix(word))
+                found = wanted.select(self._sorted)
         except RequestError as error:
-            self.problem = str(error)
-            return
-        before, self._filter = self._filter, wanted
-        self._find()
-        name = "" if self.found else self._begun(text)
-        if name:
-            # On the way to `val/accuracy>0.9` there are words that no run has.
-            self.problem = f"`{name}` is a field: : > < or = come next"
-            self._filter = before
-            self._find()
+            self.problem = self.problem or str(error)
+        else:
+            self._filter, self.found = wanted, found
 
-    def hint(self) -> str:
+    def hint(self) -> tuple[str, ...]:
         """What the filter asks for that no run has, in words."""
-        return "; ".join(self._filter.unknown(self._known()))
+        return self._filter.unknown(known_names(self._sorted))
 
-    def _known(self) -> frozenset[str]:
+    def _begun(self, word: str) -> str:
+        """The field whose name the word is, or begins; "" where there is none."""
+        word = word.lstrip("-!(").casefold()
+        if not word:
+            return ""
         if self._names is None:
-            self._names = known_names(self._sorted)
-        return self._names
-
-    def _begun(self, text: str) -> str:
-        """The field whose name stands, or begins, at the end of the text; "" where there is none."""
-        word = text.rpartition(" ")[2].lstrip("-!(").casefold()
-        fits = [name for name in self._known() if name.casefold().startswith(word)] if word else []
-        return min(fits, key=lambda name: (len(name), name), default="")
+            self._names = field_names(self._sorted)
+        return min((n for n in self._names if n.casefold().startswith(word)), key=lambda n: (len(n), n), default="")
 
     def _find(self) -> None:
         self.found = self._filter.select(self._sorted)
+
+
+def field_names(runs: Iterable[Summary]) -> frozenset[str]:
+    """The names that can stand before a colon or a comparison: facts, metrics, fields in full and their last parts."""
+    found = {*FIXED, "seconds", "started", "ended", "age", "tag", "source"}
+    for names in {tuple(run.fields) for run in runs}:
+        found.update(names, (name.rpartition(".")[2] for name in names))
+    for names in {tuple(entry["metrics"]) for run in runs for entry in (run.best, run.last) if entry}:
+        found.update(names)
+    return frozenset(found)
 
 
 def by_main_metric(runs: Sequence[Summary], best_first: bool) -> list[Summary]:

@@ -107,8 +107,9 @@ class PictureReader:
         try:
             if reader.poll() or new:
                 self._post(PictureRead(picture_of(reader.view)))
-        except OSError as error:
-            reason = f"it cannot be read: {error.strerror or error}"
+        except Exception as error:
+            # Whatever stands in one folder, the next run is shown all the same.
+            reason = f"it cannot be read: {getattr(error, 'strerror', None) or error or type(error).__name__}"
             self._post(PictureRead(Picture(path.name, (), (), (), (), reason, 0)))
         return reader
 

@@ -125,22 +125,22 @@ async def test_the_cursor_stays_on_its_run_when_others_come_and_go(tmp_path: Pat
     app, _ = application(tmp_path)
     async with app.run_test(size=(120, 30)) as pilot:
         screen = await runs(pilot, app, 60)
-        await pilot.press(*["down"] * 40)
+        await pilot.press("pagedown", "pagedown", "up")
         here = screen.selected()
         assert here is not None
-        assert here.label == "run19"
+        assert screen.table.scroll_offset.y
         row = screen.table.cursor - screen.table.scroll_offset.y
         stored_run(tmp_path, 60, "newer", events=False)
         app.stored.want()
         await until(pilot, lambda: screen._list.total == 61)
-        assert screen.selected() is not None
-        assert screen.selected().label == "run19"
+        assert screen.selected() == here
         assert screen.table.cursor - screen.table.scroll_offset.y == row
         # It is deleted by somebody else: the cursor stays where it was.
-        (tmp_path / run_id(19)).rename(tmp_path / ".gone")
+        after = screen._list.found[screen.table.cursor + 1]
+        here.path.rename(tmp_path / ".gone")
         app.stored.want()
         await until(pilot, lambda: screen._list.total == 60)
-        assert screen.selected().label == "run18"
+        assert screen.selected() == after
 
 
 async def test_notes_tags_names_pins_and_stars_are_kept_and_undone(tmp_path: Path) -> None:
@@ -349,6 +349,31 @@ async def test_an_empty_store_says_how_to_fill_it(tmp_path: Path) -> None:
             await pilot.pause()
         assert isinstance(app.workspace(), RunsScreen)
         assert screen.selected() is None
+
+
+async def test_a_store_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    app, _ = application(tmp_path / "file")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await runs(pilot, app, 0)
+        assert "cannot be" in screen_text(app)
+        assert "--runs" in screen_text(app)
+
+
+async def test_all_that_the_filter_finds_is_marked_at_once(tmp_path: Path) -> None:
+    three(tmp_path)
+    app, _ = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await runs(pilot, app, 3)
+        await pilot.press("slash", *"optimizer")
+        assert len(names(screen)) == 3  # on the way to a field
+        await pilot.press("enter", "A")
+        assert app.marks.runs == ()  # but as a word no run has it
+        await pilot.press("slash", *":sgd", "enter", "A")
+        assert app.marks.runs == (run_id(3), run_id(1))
+        await pilot.press("c")
+        await pilot.pause()
+        assert app.mode_shown == "compare"
 
 
 async def test_nothing_is_written_while_nothing_happens(tmp_path: Path) -> None:

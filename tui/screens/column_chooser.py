@@ -32,7 +32,7 @@ class ColumnChooser(Dialogue[list[str] | None]):
     BINDINGS: ClassVar = [
         Binding("escape,q", "leave", show=False),
         Binding("enter", "take", show=False),
-        Binding("space", "toggle", show=False),
+        Binding("space", "switch", show=False),
         Binding("K", "move(-1)", show=False),
         Binding("J", "move(1)", show=False),
     ]
@@ -52,7 +52,7 @@ class ColumnChooser(Dialogue[list[str] | None]):
         rows = self.query_one(Columns)
         rows.styles.height = min(len(self._order), ROWS)
         rows.focus()
-        self.call_after_refresh(self._show)
+        self._show()
 
     def _show(self) -> None:
         self.query_one(Columns).set_rows([self._line(id) for id in self._order])
@@ -66,7 +66,7 @@ class ColumnChooser(Dialogue[list[str] | None]):
             (" ✓ " if there else "   ", "accent"), (fit(title, 20), "strong" if there else ""), " ", (told, "dim")
         )
 
-    def action_toggle(self) -> None:
+    def action_switch(self) -> None:
         id = self._order[self.query_one(Columns).cursor]
         if id == NAME:
             return  # A list of runs without their names is of no use.

@@ -27,7 +27,7 @@ from tui.widgets.lines import Line, line
 from tui.widgets.panel import Panel
 from tui.widgets.queue_table import QueueTable
 from tui.widgets.rows import Rows
-from tui.widgets.run_preview import RunPreview
+from tui.widgets.run_preview import RunPreview, wrapped
 from tui.widgets.run_table import RunTable
 
 # While the store is read for the first time its runs come in many batches: the first is drawn at once.
@@ -93,7 +93,7 @@ class RunsScreen(RunActions):
         by = column(state.text("runs.sort") or DEFAULT_SORT[0])
         if by is not None:
             self._order = (by, state.flag("runs.descending", DEFAULT_SORT[1]))
-        self._list.filter_by(state.text("runs.filter"))
+        self._list.filter_by(state.text("runs.filter"), typing=False)
 
     # ------------------------------------------------------------------ news
 
@@ -126,9 +126,9 @@ class RunsScreen(RunActions):
 
     def _draw(self, narrowed: bool = False) -> None:
         by, descending = self._order
-        self.table.show(
-            self._list.found, self._columns, (by.id, descending), self._now(), self._empty(), narrowed=narrowed
-        )
+        found = self._list.found
+        empty = () if found else self._empty()
+        self.table.show(found, self._columns, (by.id, descending), self._now(), empty, narrowed=narrowed)
         order = f"{by.title} {'▼' if descending else '▲'}"
         self.query_one(FilterLine).show(len(self._list.found), self._list.total, order, self._list.problem)
         self._show_preview()
@@ -141,18 +141,19 @@ class RunsScreen(RunActions):
             self.table.at(self._now())
 
     def _empty(self) -> list[Line]:
+        """What stands in place of runs: why there are none, and which key changes that."""
         stored = self.app.stored
-        if stored.problem and not self._list.total:
-            said = [line((f" {stored.problem}", "bad" if self.app.store.exists() else "dim"))]
-        elif self._list.total:
-            said = [line((" no run fits the filter", "")), line((" esc ", "accent"), ("shows all again", "dim"))]
-            unknown = self._list.hint()
-            return [said[0], *([line((f" {unknown}", "dim"))] if unknown else []), said[1]]
-        elif not stored.complete:
+        begin = line((" ^r ", "accent"), ("trains what is composed; the run is listed here", "dim"))
+        if self._list.total:
+            unknown = [line((f" {text}", "dim")) for text in self._list.hint()]
+            return [line(" no run fits the filter"), *unknown, line((" esc ", "accent"), ("shows all again", "dim"))]
+        if stored.problem and self.app.store.exists():
+            told = wrapped(stored.problem, max(self.table.size.width - 3, 20), 4)
+            other = line((" another store is named by --runs when the application begins", "dim"))
+            return [*(line((f" {text}", "bad")) for text in told), (), other]
+        if not stored.complete:
             return [line((" reading the store…", "dim"))]
-        else:
-            said = [line((" no runs yet", ""))]
-        return [*said, (), line((" ^r ", "accent"), ("trains what is composed; the run is listed here", "dim"))]
+        return [line(" no runs yet"), (), begin]
 
     # ------------------------------------------------------------------ the preview and the queue
 
@@ -242,6 +243,10 @@ class RunsScreen(RunActions):
     def on_filter_input_left(self, event: FilterInput.Left) -> None:
         if event.clear:
             self.action_clear_filter()
+        else:
+            self._list.filter_by(self._list.text, typing=False)
+            self._draw(narrowed=True)
+            self.table.stay()
         self.table.focus()
         self.app_states()
 

@@ -10,7 +10,7 @@ from textual.containers import Horizontal
 from textual.message import Message
 
 from tui.screens.prompt import LineInput
-from tui.widgets.lines import Lines, fit, line, width_of
+from tui.widgets.lines import Lines, fit, line, split, width_of
 
 PLACEHOLDER = "optimizer:adam val/accuracy>0.97 not tag:old"
 
@@ -60,7 +60,8 @@ class FilterLine(Horizontal):
         room = max(self.size.width // 2, 30)
         if problem:
             spans = line((fit(problem, max(room - len(counted) - 4, 12)).rstrip(), "dim"), f"   {counted} ")
-        width = min(width_of(spans), room)
+        # In steps: for another width all of the screen is arranged anew.
+        width = min(-(-width_of(spans) // 8) * 8, room)
         if told.styles.width is None or told.styles.width.value != width:
             told.styles.width = width
-        told.set_lines([spans])
+        told.set_lines([split((), spans, width)])

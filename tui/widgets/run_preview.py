@@ -66,7 +66,7 @@ def preview(run: Summary, picture: Picture | None, width: int) -> list[Line]:
     elif run.epoch:
         # Its place is kept: what stands below does not move when it comes.
         rows += [()] * (CURVE_ROWS + 3)
-    rows += _network(run, picture, width)
+    rows += [*_network(run, picture, width), (), line((fit(run.run, width).rstrip(), "dim"))]
     return [line((" ", ""), *row) for row in rows]
 
 

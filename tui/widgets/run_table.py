@@ -118,13 +118,14 @@ class RunTable(Rows):
 
     def move_to(self, index: int, step: int = 1) -> None:
         super().move_to(index, step)
-        self._stay()
+        self.stay()
 
     def on_click(self, event: Click) -> None:
         super().on_click(event)
-        self._stay()
+        self.stay()
 
-    def _stay(self) -> None:
+    def stay(self) -> None:
+        """From now on the cursor belongs to the run that it is on."""
         if self.selected is not None:
             self.wanted = self.selected.run
 
