@@ -18,6 +18,8 @@ CURVE_SECONDS = 1.0
 LINES_KEPT = 500
 # A good run saves its best weights, and with them a checkpoint, many times a minute: not each is news.
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
+# Whoever looks at a run as young as this sees its prints as they come.
+JUST_BEGUN_SECONDS = 10.0
 # The level of what the run itself did not say: prints of Python and of native code.
 PRINTED = "printed"
 
@@ -117,7 +119,9 @@ class RunWatch:
         if printed is None:
             self._looked = True
             return False
-        now = self._now() if self._looked else None
+        began = self.view.began
+        fresh = self._looked or (began is not None and self._now() - began < JUST_BEGUN_SECONDS)
+        now = self._now() if fresh else None
         self._looked = True
         if self._unfinished is not None:
             self.log[:] = [line for line in self.log if line is not self._unfinished]

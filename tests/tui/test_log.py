@@ -97,6 +97,20 @@ async def test_the_newest_is_in_view_until_the_person_scrolls_back_and_end_retur
         assert app.said == ""
 
 
+async def test_the_newest_is_in_view_also_where_the_panel_was_out_of_sight_while_lines_came() -> None:
+    app = InPanel()
+    async with app.run_test(size=(60, 8)) as pilot:
+        panel = app.query_one(Panel)
+        panel.display = False
+        await pilot.pause()
+        app.log_view.show(lines(50))
+        await pilot.pause()
+        panel.display = True
+        await pilot.pause()
+        assert text_of(app.log_view)[-1].endswith("message 49")
+        assert app.said == ""
+
+
 async def test_what_is_read_does_not_move_when_the_oldest_lines_are_dropped() -> None:
     app = InPanel()
     async with app.run_test(size=(60, 8)) as pilot:

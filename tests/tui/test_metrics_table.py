@@ -79,3 +79,16 @@ async def test_an_epoch_more_costs_as_much_behind_ten_thousand_as_behind_ten() -
                 spent.append(time.perf_counter() - began)
             costs.append(sorted(spent)[20])
     assert costs[1] < 5 * costs[0] + 1e-3
+
+
+async def test_the_newest_is_in_view_also_where_the_panel_was_out_of_sight_while_epochs_came() -> None:
+    table = MetricsTable(id="it")
+    async with OneWidget(table).run_test(size=(80, 12)) as pilot:
+        table.display = False
+        await pilot.pause()
+        history = [epoch(number) for number in range(1, 41)]
+        table.show(history, 1)
+        await pilot.pause()
+        table.display = True
+        await pilot.pause()
+        assert text_of(table)[-1].split()[0] == "40"

@@ -55,8 +55,8 @@ class Log(Rows):
         if self._drawn[:1] != drawn[:1]:
             self._wrapped = {}
         self._drawn = drawn
-        follows, top = self._follows, self.scroll_offset.y
-        at = self._owners[top] if not follows and top < len(self._owners) else None
+        top = self.scroll_offset.y
+        at = self._owners[top] if not self.follows and top < len(self._owners) else None
         within = top - next((row for row, owner in enumerate(self._owners) if owner is at), top)
         rows: list[Line] = []
         self._owners = []
@@ -72,9 +72,8 @@ class Log(Rows):
             told = f"nothing of this kind yet; e shows {KINDS[(self._kind + 1) % len(KINDS)][0] or 'all'}"
             rows = [line((f" {told if messages else EMPTY}", "dim"))]
         self.set_rows(rows, ())
-        if follows:
-            self._seen = messages[-1] if messages else None
-            self.scroll_to(y=max(len(rows) - self.room, 0), animate=False, force=True)
+        if self.follows:
+            self.show_last()
         elif at is not None:
             # What was dropped at the beginning must not move what the person reads.
             row = next((row for row, owner in enumerate(self._owners) if owner is at), 0) + within
@@ -86,10 +85,6 @@ class Log(Rows):
         super().on_resize(event)
         self.show(self._messages)
 
-    @property
-    def _follows(self) -> bool:
-        return self.scroll_offset.y >= self.max_scroll_y
-
     def _chosen(self) -> list[Any]:
         levels = KINDS[self._kind][1]
         kept = list(self._messages[-KEPT:])
@@ -98,7 +93,7 @@ class Log(Rows):
     def action_kind(self) -> None:
         self._kind = (self._kind + 1) % len(KINDS)
         self._owners = []
-        self.scroll_to(y=self.max_scroll_y, animate=False, force=True)
+        self.follows = True
         self.show(self._messages)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
@@ -112,7 +107,7 @@ class Log(Rows):
         if not isinstance(self.parent, Panel):
             return
         told = [KINDS[self._kind][0]] if self._kind else []
-        if self._follows:
+        if self.follows:
             self._seen = self._messages[-1] if self._messages else None
         elif self._messages:
             chosen = self._chosen()

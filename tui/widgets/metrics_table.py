@@ -42,7 +42,6 @@ class MetricsTable(Rows):
     def show(self, history: Sequence[Any], best: int | None, monitored: str = "") -> None:
         """Draw `history` (epoch, metrics; oldest first); `best` is the epoch that is marked, `monitored` the metric by
         which it is the best."""
-        follows = self.scroll_offset.y >= self.max_scroll_y
         old, new = self._shown, len(history)
         changed = range(old, new)
         if best != self._best or new < old:
@@ -54,8 +53,8 @@ class MetricsTable(Rows):
             return
         self._arrange()
         self.set_source(new, self._line, [self._head()], changed)
-        if follows and new != old:
-            self.scroll_to(y=max(new - self.room, 0), animate=False, force=True)
+        if self.follows and new != old:
+            self.show_last()
 
     def _arrange(self) -> None:
         """Choose the columns that fit, from the first one that was scrolled to; the learning rate stays in view."""
@@ -94,6 +93,8 @@ class MetricsTable(Rows):
             self._arrange()
             self.header = (self._head(),)
             self.refresh()
+            if self.follows:
+                self.show_last()
 
     def _head(self) -> Line:
         mark = "‹ epoch" if self._first else "epoch"

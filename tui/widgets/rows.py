@@ -54,6 +54,8 @@ class Rows(StyledLines, ScrollView, can_focus=True, inherit_bindings=False):
         self.selectable: Callable[[int], bool] = lambda index: True
         self._row: Callable[[int], Line] = lambda index: ()
         self._listed: tuple[Line, ...] = ()
+        # Whether the last row is to stay in view as rows are added: until the person scrolls back.
+        self.follows = True
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
@@ -135,6 +137,17 @@ class Rows(StyledLines, ScrollView, can_focus=True, inherit_bindings=False):
         self._refresh_row(old)
         self._refresh_row(new)
         self.show_row(new)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if new_value >= self.max_scroll_y:
+            self.follows = True
+        elif new_value < old_value:
+            self.follows = False
+
+    def show_last(self) -> None:
+        """Scroll so that the last row is in view."""
+        self.scroll_to(y=max(self.count - self.room, 0), animate=False, force=True)
 
     def show_row(self, index: int) -> None:
         """Scroll so that a row is in view."""
