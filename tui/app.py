@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
+from textual.events import Key
 
 from engine import presets
 from engine.spec import Experiment, load_experiment
@@ -27,8 +28,8 @@ from tui.palette import open_palette
 from tui.running import RunBegan, Running
 from tui.screens.compare import CompareScreen
 from tui.screens.compose import ComposeScreen
+from tui.screens.dialogue import Dialogue
 from tui.screens.help import Help
-from tui.screens.picker import Entry, Picker
 from tui.screens.runs import RunsScreen
 from tui.screens.train import TrainScreen
 from tui.screens.workspace import Workspace, too_small
@@ -176,16 +177,6 @@ class LayerlabApp(App[int]):
         self.show_mode("compose")
         self.draft_changed()
 
-    def choose_preset(self) -> None:
-        """Begin from one of the presets."""
-        entries = [Entry(name, "", preset.line) for name, preset in presets.PRESETS.items()]
-
-        def chosen(name: str | None) -> None:
-            if name is not None:
-                self.new_from(presets.preset(name))
-
-        self.push_screen(Picker("Presets", entries), chosen)
-
     # ------------------------------------------------------------------ the run
 
     @property
@@ -260,15 +251,19 @@ class LayerlabApp(App[int]):
         screen = self.workspace()
         if screen is not None:
             screen.show()
-            screen.show_notice(self._finding, self._notice)
+            screen.show_notice(*self._notices())
             screen.show_header()
+
+    def _notices(self) -> tuple[tuple[str, bool], ...]:
+        # What the check found is about what is composed.
+        return (self._finding, self._notice) if self.mode_shown == "compose" else (self._notice,)
 
     def tell(self, text: str, wrong: bool = False) -> None:
         """Say something above the keys, until there is something else to say."""
         self._notice = (text, wrong)
         screen = self.workspace()
         if screen is not None:
-            screen.show_notice(self._finding, self._notice)
+            screen.show_notice(*self._notices())
 
     def run_changed(self, curves: bool) -> None:
         """The run that is shown has told something new."""
@@ -317,6 +312,8 @@ class LayerlabApp(App[int]):
     def show_mode(self, mode: str) -> None:
         """Show a screen."""
         self.mode_shown = mode
+        if self._notice[0] == HINT:
+            self._notice = ("", False)
         self.switch_mode(mode)
 
     def action_compose_view(self) -> None:
@@ -354,6 +351,11 @@ class LayerlabApp(App[int]):
             return True
         # What is selected on a screen that is not in view is known there alone.
         return command.when in screen.states() or (command.when == RUN and command.where != screen.where)
+
+    def on_key(self, event: Key) -> None:
+        # Keys come here that nothing took: those typed before a dialogue had the focus among them.
+        if isinstance(self.screen, Dialogue):
+            self.screen.type_early(event)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         # What cannot be seen is not done.

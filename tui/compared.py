@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tui.compare import best_column, differences, differing, is_layers, metric_names
+from tui.compare import best_column, differences, differing, is_layers, is_main, metric_names
 from tui.output import MISSING, count, difference, duration, metric, size
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tui.run_curves import RunCurves
 
 SAME = "·"
+METRICS, MORE_METRICS, COST = "metrics", "more metrics", "cost"
 FOLDED = 3
 
 
@@ -122,37 +123,38 @@ def peak_of(reading: Mapping[str, Any]) -> float:
 
 
 def comparison(runs: Sequence[Compared]) -> list[Row]:
-    """All that differs, the first run being the baseline: metrics, what they cost, experiment, layers."""
+    """All that differs, the first run being the baseline: the metrics that a person looks at first, what they cost,
+    experiment, layers, and then the other metrics."""
     if not runs:
         return []
-    return [*_metrics(runs), *_costs(runs), *_settings(runs), *_layers(runs)]
+    main, more = _metrics(runs)
+    return [*main, *_costs(runs), *_settings(runs), *_layers(runs), *more]
 
 
-def _metrics(runs: Sequence[Compared]) -> list[Row]:
+def _metrics(runs: Sequence[Compared]) -> tuple[list[Row], list[Row]]:
     columns = [dict(run.metrics) for run in runs]
-    rows = []
-    for name in metric_names(columns):
-        if name == "lr":
-            continue
+    names = [name for name in metric_names(columns) if name != "lr"]
+    measured = {name.split("/", 1)[0] for name in names}
+    main: list[Row] = []
+    more: list[Row] = []
+    for name in names:
         best, away = best_column(name, columns), differences(name, columns)
-        rows.append(
-            Row(
-                "metrics",
-                name,
-                tuple(
-                    Cell(
-                        metric(name, values.get(name)),
-                        difference(name, away[at]) if away[at] is not None else "",
-                        at == best,
-                    )
-                    for at, values in enumerate(columns)
-                ),
+        cells = tuple(
+            Cell(
+                metric(name, values.get(name)),
+                difference(name, away[at]) if away[at] is not None else "",
+                at == best,
             )
+            for at, values in enumerate(columns)
         )
+        if is_main(name) and not (name.startswith("train/") and "val" in measured):
+            main.append(Row(METRICS, name, cells))
+        else:
+            more.append(Row(MORE_METRICS, name, cells))
+    if not main:
+        return [Row(METRICS, "", note="no epoch has ended yet")], more
     epochs = tuple(Cell(MISSING if run.epoch is None else f"{run.epoch} of {run.epochs}") for run in runs)
-    return (
-        [*rows, Row("metrics", "best epoch", epochs)] if rows else [Row("metrics", "", note="no epoch has ended yet")]
-    )
+    return [*main, Row(METRICS, "best epoch", epochs)], more
 
 
 def _costs(runs: Sequence[Compared]) -> list[Row]:
@@ -171,7 +173,7 @@ def _costs(runs: Sequence[Compared]) -> list[Row]:
                 else:
                     away = "±0"
             cells.append(Cell(text(value), away))
-        return Row("cost", name, tuple(cells))
+        return Row(COST, name, tuple(cells))
 
     rows = [
         row("parameters", [run.parameters for run in runs], count, False),
@@ -181,7 +183,7 @@ def _costs(runs: Sequence[Compared]) -> list[Row]:
         row("memory", [run.memory for run in runs], size, True),
     ]
     if any(run.device != first.device for run in runs):
-        rows.append(Row("cost", "device", tuple(Cell(run.device or MISSING) for run in runs)))
+        rows.append(Row(COST, "device", tuple(Cell(run.device or MISSING) for run in runs)))
     return [each for each in rows if any(cell.text != MISSING for cell in each.cells)]
 
 
@@ -225,13 +227,12 @@ def align(base: Sequence[str], others: Sequence[Sequence[str]]) -> list[tuple[st
     for other in others:
         at_layer: dict[int, str] = {}
         before: dict[int, list[str]] = {}
-        matcher = difflib.SequenceMatcher(None, list(base), list(other), autojunk=False)
-        for _, start, end, other_start, other_end in matcher.get_opcodes():
-            shared = min(end - start, other_end - other_start)
-            for step in range(shared):
-                at_layer[start + step] = other[other_start + step]
-            if other_end - other_start > shared:
-                before.setdefault(start + shared, []).extend(other[other_start + shared : other_end])
+        taken = 0
+        for index, other_index in [*pairs(base, other), (len(base), len(other))]:
+            before.setdefault(index, []).extend(other[taken:other_index])
+            if index < len(base):
+                at_layer[index] = other[other_index]
+            taken = other_index + 1
         placed.append(at_layer)
         added.append(before)
     lines: list[tuple[str | None, ...]] = []
@@ -243,6 +244,22 @@ def align(base: Sequence[str], others: Sequence[Sequence[str]]) -> list[tuple[st
         if index < len(base):
             lines.append((base[index], *(at_layer.get(index) for at_layer in placed)))
     return lines
+
+
+def pairs(base: Sequence[str], other: Sequence[str]) -> list[tuple[int, int]]:
+    """Which layer of `other` belongs to which of `base`, in order: those that are equal, and between them those of the
+    same name with other arguments."""
+    found = []
+    matcher = difflib.SequenceMatcher(None, list(base), list(other), autojunk=False)
+    for kind, start, end, other_start, other_end in matcher.get_opcodes():
+        if kind == "equal":
+            found += zip(range(start, end), range(other_start, other_end), strict=True)
+        elif kind == "replace":
+            names = [text.split("(")[0] for text in base[start:end]]
+            other_names = [text.split("(")[0] for text in other[other_start:other_end]]
+            for block in difflib.SequenceMatcher(None, names, other_names, autojunk=False).get_matching_blocks():
+                found += [(start + block.a + step, other_start + block.b + step) for step in range(block.size)]
+    return found
 
 
 def _fold(section: str, lines: Sequence[tuple[str | None, ...]]) -> list[Row]:

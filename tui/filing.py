@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine import presets
 from engine.errors import LayerlabError, RequestError
 from engine.spec import Experiment, load_experiment
 from tui.screens.choice import Choice
+from tui.screens.picker import Entry, Picker
 from tui.screens.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -41,6 +43,16 @@ class Filing:
             self._app.tell(f"opened {path}")
 
         self._app.push_screen(Prompt("open a file", "", wrong_to_open, late=True), chosen)
+
+    def choose_preset(self) -> None:
+        """Begin from one of the presets."""
+        entries = [Entry(name, "", preset.line) for name, preset in presets.PRESETS.items()]
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                self._app.new_from(presets.preset(name))
+
+        self._app.push_screen(Picker("Presets", entries), chosen)
 
     def save(self, then: Callable[[], None] | None = None) -> None:
         """Save to the draft's file, or ask for one; `then` is called once it is saved."""

@@ -66,6 +66,7 @@ class StoreWatch:
 
     def _work(self) -> None:
         from engine.store.index import StoreIndex
+        from tui.filtering import prepare
 
         index = StoreIndex(self.store)
         first, problem = True, ""
@@ -75,6 +76,9 @@ class StoreWatch:
             for changes in index.refresh():
                 if self._ended:
                     return
+                for row in changes.changed:
+                    # What a filter looks at: here it costs no key a moment.
+                    prepare(row)
                 found = str(index.problem or "")
                 if changes.changed or changes.removed or (first and changes.complete) or found != problem:
                     first, problem = first and not changes.complete, found

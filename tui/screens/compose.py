@@ -178,7 +178,7 @@ class ComposeScreen(RecipeSide):
         self.app.filing.open()
 
     def action_presets(self) -> None:
-        self.app.choose_preset()
+        self.app.filing.choose_preset()
 
     def on_rows_chosen(self, event: Rows.Chosen) -> None:
         if event.twice:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.binding import Binding
 from textual.message import Message
 
+from tui.compared import COST, METRICS, MORE_METRICS
 from tui.widgets.lines import Line, Span, fit, line
 from tui.widgets.rows import VIM_KEYS, Rows
 from tui.widgets.status import MARKS
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
     from tui.compared import Compared, Row
 
 NAME = 18
-LEAST = 16
-MOST = 34
+VALUE = 11
 AWAY = 9
+LEAST = VALUE + 2 + AWAY + 2
+MOST = 43
 
 
 class CompareTable(Rows):
@@ -99,13 +101,13 @@ class CompareTable(Rows):
     def _in_view(self) -> tuple[range, int]:
         """The columns that are in view, and how wide each is."""
         room = self.size.width - NAME - 2
-        fitting = max(min(room // (LEAST + AWAY), len(self._runs)), 1)
+        fitting = max(min(room // LEAST, len(self._runs)), 1)
         if self.column < self._first:
             self._first = self.column
         elif self.column >= self._first + fitting:
             self._first = self.column - fitting + 1
         self._first = max(0, min(self._first, len(self._runs) - fitting))
-        return range(self._first, self._first + fitting), min(room // fitting, MOST + AWAY)
+        return range(self._first, self._first + fitting), min(room // fitting, MOST)
 
     def _heads(self, shown: range, width: int) -> list[Line]:
         names: list[Span] = [(" " * (NAME + 2), "")]
@@ -128,13 +130,13 @@ class CompareTable(Rows):
         if row.note:
             return line((" " * (NAME + 2) + row.note, "dim"))
         spans: list[Span] = [(f"  {fit(row.name, NAME - 1)} ", "dim")]
-        numbers = row.section in ("metrics", "cost")
+        numbers = row.section in (METRICS, MORE_METRICS, COST)
         for at in shown:
             cell = row.cells[at]
             if not numbers:
                 spans.append((fit(cell.text, width - 1) + " ", cell.style))
                 continue
-            text = cell.text + (" ★" if cell.best else "")
-            spans.append((fit(text, width - AWAY - 1), "good" if cell.best else cell.style))
-            spans.append((fit(cell.away, AWAY) + " ", "dim"))
+            spans.append((fit(cell.text, VALUE, right=True), "good" if cell.best else cell.style))
+            spans.append((" ★" if cell.best else "  ", "good"))
+            spans.append((fit(fit(cell.away, AWAY, right=True), width - VALUE - 2), "dim"))
         return tuple(spans)
