@@ -108,6 +108,11 @@ def _tags(run: Summary, now: float) -> Span:
     return (" ".join(run.notes.tags), "accent")
 
 
+def _time(run: Summary, now: float) -> Span:
+    # Nothing is known of a run that has just begun.
+    return (duration(run.seconds) if run.seconds else MISSING, "")
+
+
 def _device(run: Summary, now: float) -> Span:
     return (run.device, "dim")
 
@@ -123,7 +128,7 @@ FIXED = {
         Column("data", "data", "The data it is trained on", 9, _data, "data", False, False),
         Column(BEST, "best", "Its main metric in the best epoch", METRIC_WIDTH, _best, "best"),
         Column("epochs", "epochs", "Epochs that ended, of those asked for", 7, _epochs, "epoch"),
-        Column("time", "time", "How long it has trained", 8, lambda run, now: (duration(run.seconds), ""), "seconds"),
+        Column("time", "time", "How long it has trained", 8, _time, "seconds"),
         Column("when", "when", "When it began", 6, lambda run, now: (age(moment(run.started), now), "dim"), "started"),
         Column("status", "status", "How it stands", 11, _status, "status", False, False),
         Column("parameters", "parameters", "How many numbers are trained", 10, _parameters, "parameters"),

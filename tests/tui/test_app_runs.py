@@ -268,7 +268,7 @@ async def test_what_waits_is_shown_moved_and_taken_out(tmp_path: Path) -> None:
         await pilot.pause()
         text = screen_text(app)
         assert "Queue" in text
-        assert "is trained now" in text
+        assert "batchnorm-k3f9 is trained now" in text
         await pilot.press("tab", "tab")
         await until(pilot, lambda: screen.focused is screen.queue)
         order = [item.experiment.name for item in app.running.queue.items]

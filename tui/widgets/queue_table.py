@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tui.widgets.lines import Line, fit, line
 from tui.widgets.rows import VIM_KEYS, Rows
@@ -23,6 +23,7 @@ class QueueTable(Rows):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._above = 1
+        self._running: Running | None = None
         self.selectable = lambda index: index >= self._above
 
     @property
@@ -32,6 +33,7 @@ class QueueTable(Rows):
 
     def show(self, running: Running) -> None:
         """Draw the queue as it is now."""
+        self._running = running
         room = max(self.size.width - 6, 8)
         rows: list[Line] = [self._first(running, room)]
         for number, item in enumerate(running.queue.items, 1):
@@ -41,6 +43,11 @@ class QueueTable(Rows):
         self.set_rows(rows, ())
         if self.cursor < self._above < len(rows):
             self.cursor = self._above
+
+    def on_resize(self, event: Any) -> None:
+        super().on_resize(event)
+        if self._running is not None:
+            self.show(self._running)
 
     def move_with(self, step: int) -> None:
         """Let the cursor follow the one that was moved."""

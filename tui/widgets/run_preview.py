@@ -86,7 +86,7 @@ def _status(run: Summary, width: int) -> list[Line]:
         numbers.append(f"{count(run.parameters)} parameters")
     if run.device:
         numbers.append(run.device)
-    rows = [line(*spans), line(("   ".join(numbers), "dim"))]
+    rows = [line(*spans), *(line((text, "dim")) for text in wrapped("   ".join(numbers), width, 2))]
     if run.reason not in ("", run.status):
         wrong = run.status in ("failed", "damaged")
         rows += [line((text, "bad" if wrong else "dim")) for text in wrapped(run.reason, width, 4)]
