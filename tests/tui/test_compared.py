@@ -120,7 +120,7 @@ async def test_marked_runs_stand_side_by_side_and_another_can_be_the_baseline(
         text = screen_text(app)
         assert "baseline" in text
         assert "★" in text
-        table = app.query_one(CompareTable)
+        table = app.screen.query_one(CompareTable)
         assert any("BatchNorm1d()" in text for row in table._listed for text, _ in row)
         await pilot.press("right", "b")
         await until(pilot, lambda: app.marks.baseline == runs[1])
