@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.app import App
 from textual.events import Key
 
 from engine import presets
@@ -38,6 +37,7 @@ from tui.state import State, state_path
 from tui.store_watch import StoreChanged, StoreWatch
 from tui.terminal import KeptTerminal, kept_terminal
 from tui.theme import OWN, change_theme, chosen, install
+from tui.type_ahead import TypeAhead
 from tui.watching import RunWatch
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ POLLS_PER_SECOND = 3
 HINT = "first time here? a adds a layer, enter edits it, p picks a preset, ^r trains; ? tells the rest"
 
 
-class LayerlabApp(App[int]):
+class LayerlabApp(TypeAhead):
     """`training` starts runs, `check` looks at what is composed: the engine's own, or a test's."""
 
     TITLE = "layerlab"

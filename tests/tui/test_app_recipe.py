@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from engine.calls import Call, parse_call
 from engine.presets import preset
@@ -199,6 +201,15 @@ async def test_a_hostile_value_is_shown_as_text_in_its_form(tmp_path: Path) -> N
         await pilot.pause()
         assert "[@click=app.quit]y[/]" in screen_text(app)
         assert "\x1b" not in screen_text(app)
+
+
+async def test_what_is_typed_faster_than_a_dialogue_opens_is_not_lost(tmp_path: Path) -> None:
+    app, _ = application(tmp_path)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await at_field(app, pilot, "name")
+        for key, character in (("enter", "\r"), ("x", "x"), ("y", "y"), ("z", "z")):
+            app.post_message(Key(key, character))
+        await until(pilot, lambda: [line.value for line in app.screen.query(Input)] == ["xyz"], 10)
 
 
 def test_a_task_brings_a_loss_that_can_serve_it() -> None:

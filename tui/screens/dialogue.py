@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widget import Widget
+from textual.widgets import Input
 
 from tui.screens.workspace import Workspace, too_small
 
@@ -17,8 +19,26 @@ class Dialogue(ModalScreen[Result]):
 
     _had_focus: Widget | None = None
 
+    _early = ""
+
     def on_mount(self) -> None:
         self._fit()
+        field = next(iter(self.query(Input)), None)
+        if field is not None and self._early:
+            field.replace(self._early, *sorted(field.selection))
+
+    def type_early(self, event: Key) -> None:
+        """A key that was on its way to the screen below when this opened: what is typed goes into the line here."""
+        if self.hidden or not event.is_printable or not event.character:
+            return
+        if not self.is_mounted:
+            self._early += event.character
+            return
+        field = next(iter(self.query(Input)), None)
+        if field is not None:
+            event.stop()
+            event.prevent_default()
+            field.replace(event.character, *sorted(field.selection))
 
     def on_resize(self) -> None:
         self._fit()
