@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tui.widgets.plot import Plot
-
 __all__ = ["Curve", "Look", "Series"]
 
 AXIS = 8
@@ -193,16 +191,20 @@ class Curve(StyledLines, Widget, can_focus=True):
         self.refresh(*regions)
 
     def _compute(self, width: int, height: int) -> _Drawn:
+        self.left_out = 0
+        if not self._series:
+            return _Drawn({0: ((f" {self._empty}", "dim"),)}, None, 0)
+        # numpy: it comes with the first curve.
         from tui.widgets.plot import column_of, plot
 
         legend = self._legend(width, min(LEGEND_LINES, max(height - 6, 1)))
         columns, rows = width - AXIS - 1, height - 2 - len(legend)
-        picture: Plot | None = None
-        if columns >= 4 and rows >= 2:
-            picture = plot(self._series, self._look, columns, rows, self.x_range, self._metric, self._unit)
-        self.left_out = picture.left_out if picture else 0
+        if columns < 4 or rows < 2:
+            return _Drawn({0: ((" no room here: m gives it the whole screen", "dim"),)}, None, 0)
+        picture = plot(self._series, self._look, columns, rows, self.x_range, self._metric, self._unit)
         if picture is None:
             return _Drawn({0: ((f" {self._nothing()}", "dim"),)}, None, 0)
+        self.left_out = picture.left_out
         lines = dict(enumerate(legend))
         top = len(legend)
         for row in range(rows):
@@ -218,9 +220,9 @@ class Curve(StyledLines, Widget, can_focus=True):
         return _Drawn(lines, codes, top)
 
     def _nothing(self) -> str:
-        if self._series and self._look.log:
+        if self._look.log:
             return "no value above 0 here: y goes back to a linear axis"
-        return "nothing of the curve lies here: 0 shows all of it" if self._series else self._empty
+        return "nothing of the curve lies here: 0 shows all of it"
 
     def _painted(self, drawn: _Drawn, width: int) -> list[Strip]:
         if drawn.codes is None:
