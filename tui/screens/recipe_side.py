@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from tui.recipe_editing import RecipeEditing
 from tui.recipe_facts import FactsFound, FactsWatch
-from tui.screens.code_view import show_code
-from tui.screens.toml_editor import TomlEditor
 from tui.screens.workspace import Workspace
 from tui.widgets.layer_table import LayerTable
 from tui.widgets.recipe import Recipe
@@ -71,6 +69,9 @@ class RecipeSide(Workspace):
 
     def action_as_toml(self) -> None:
         """The whole experiment as text, to edit."""
+        # Here, for the editor takes longer to import than all of Compose.
+        from tui.screens.toml_editor import TomlEditor
+
         self.app.push_screen(TomlEditor(self.app.draft.experiment), self._take_experiment)
 
     def _take_experiment(self, experiment: Experiment | None) -> None:
@@ -80,6 +81,8 @@ class RecipeSide(Workspace):
 
     def action_as_code(self) -> None:
         """The same as a script in PyTorch, to read and copy."""
+        from tui.screens.code_view import show_code
+
         show_code(self.app)
 
     def action_save_as(self) -> None:
