@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tui.settings import Settings
 
 KEY = 13
-WIDTH = 84
+WIDTH = 88
 
 
 class Help(Dialogue[None]):
@@ -42,16 +42,23 @@ class Help(Dialogue[None]):
         yield box
 
     def on_mount(self) -> None:
-        keys = self.query_one(Rows)
-        page = [*about(self._focused), *lines(self._where, self.app.settings)]  # type: ignore[attr-defined]
-        keys.set_rows(page)
-        keys.focus()
+        self._draw()
+        self.query_one(Rows).focus()
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        self._draw()
+
+    def _draw(self) -> None:
+        width = min(WIDTH, self.app.size.width) - 4
+        settings: Settings = self.app.settings  # type: ignore[attr-defined]
+        self.query_one(Rows).set_rows([*about(self._focused, width), *lines(self._where, settings, width)])
 
     def action_leave(self) -> None:
         self.dismiss(None)
 
 
-def about(focused: Widget | None) -> list[Line]:
+def about(focused: Widget | None, width: int) -> list[Line]:
     """What the widget with the focus says of itself (its HELP), and the keys that are its own."""
     if focused is None:
         return []
@@ -60,18 +67,25 @@ def about(focused: Widget | None) -> list[Line]:
     page = [line((f" {title}", "strong"), ("  has the focus", "dim"))]
     text = inspect.cleandoc(getattr(focused, "HELP", None) or "")
     for paragraph in text.split("\n\n"):
-        page += [line(f"   {row}") for row in textwrap.wrap(paragraph, WIDTH - 6)]
+        page += [line(f"   {row}") for row in textwrap.wrap(paragraph, width - 3)]
     seen = set()
     for bound in focused._bindings.key_to_bindings.values():
         for binding in bound:
             if binding.description and binding.action not in seen:
                 seen.add(binding.action)
                 shown = binding.key_display or binding.key
-                page.append(line((f"   {fit(shown, KEY)} ", "accent"), binding.description))
+                page += entry(shown, binding.description, width)
     return [*page, line()]
 
 
-def lines(where: str, settings: Settings) -> list[Line]:
+def entry(key: str, text: str, width: int) -> list[Line]:
+    """A key and what it does, in as many lines as that takes."""
+    first, *more = textwrap.wrap(text, max(width - KEY - 5, 20)) or [""]
+    indent = " " * (KEY + 4)
+    return [line((f"   {fit(key, KEY)} ", "accent"), first), *(line(indent + row) for row in more)]
+
+
+def lines(where: str, settings: Settings, width: int) -> list[Line]:
     """The page: a title for each screen, a line for each of its commands."""
     others = [screen for screen in SCREENS if screen != where]
     page: list[Line] = []
@@ -82,7 +96,7 @@ def lines(where: str, settings: Settings) -> list[Line]:
         page.append(line((f" {scope.capitalize()}", "strong")))
         for command in commands:
             key = settings.shown_key(command) or "palette"
-            page.append(line((f"   {fit(key, KEY)} ", "accent"), command.line))
+            page += entry(key, command.line, width)
         page.append(line())
     page.append(line((" Lists: arrows or j and k, page up and down, home, end. esc leaves every dialogue.", "dim")))
     return page

@@ -141,7 +141,7 @@ class Workspace(Screen[None]):
         for each in self._all_panels():
             each.set_class(each is panel, "-shown")
         # A panel that was not displayed can take the focus only after it is.
-        self.call_after_refresh(panel.focus_inside)
+        self.app.after_drawing(panel.focus_inside)
 
     def action_jump(self) -> None:
         """Label every panel with a letter, and go to the one whose letter comes next."""
@@ -197,6 +197,9 @@ class Workspace(Screen[None]):
 
     def show_header(self) -> None:
         app = self.app
+        if not self.is_running:
+            # News that came while the application ends.
+            return
         counts = {"runs": len(app.stored.rows), "compare": len(app.marks), "train": len(app.running.queue)}
         self.query_one(Header).show(self.where, self.subject(), app.running.live, counts)
         states = self.states()
