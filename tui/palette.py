@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tui.commands import COMMANDS, commands_for
@@ -33,7 +34,7 @@ def open_palette(app: LayerlabApp) -> None:
         if command not in here:
             app.show_mode(command.where)
         # The dialogue goes and the other screen comes first.
-        app.call_after_refresh(app.run_action, command.action)
+        app.after_drawing(partial(app.call_later, app.run_action, command.action))
 
     app.push_screen(Picker("Commands", entries), chosen)
 

@@ -91,7 +91,8 @@ class RecipeEditing:
             text,
             lambda typed: wrong_setting(self._experiment, field, typed),
             self._region(),
-            replace=field in NUMBERS,
+            # What is one word or number is typed anew more often than changed.
+            replace=field in (*NUMBERS, "name"),
         )
         app.push_screen(prompt, changed)
 
