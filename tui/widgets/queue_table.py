@@ -23,7 +23,7 @@ class QueueTable(Rows):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._above = 1
-        self._running: Running | None = None
+        self._drawn_from: Running | None = None
         self.selectable = lambda index: index >= self._above
 
     @property
@@ -33,7 +33,7 @@ class QueueTable(Rows):
 
     def show(self, running: Running) -> None:
         """Draw the queue as it is now."""
-        self._running = running
+        self._drawn_from = running
         room = max(self.size.width - 6, 8)
         rows: list[Line] = [self._first(running, room)]
         for number, item in enumerate(running.queue.items, 1):
@@ -46,8 +46,8 @@ class QueueTable(Rows):
 
     def on_resize(self, event: Any) -> None:
         super().on_resize(event)
-        if self._running is not None:
-            self.show(self._running)
+        if self._drawn_from is not None:
+            self.show(self._drawn_from)
 
     def move_with(self, step: int) -> None:
         """Let the cursor follow the one that was moved."""
