@@ -249,7 +249,7 @@ def align(base: Sequence[str], others: Sequence[Sequence[str]]) -> list[tuple[st
 def pairs(base: Sequence[str], other: Sequence[str]) -> list[tuple[int, int]]:
     """Which layer of `other` belongs to which of `base`, in order: those that are equal, and between them those of the
     same name with other arguments."""
-    found = []
+    found: list[tuple[int, int]] = []
     matcher = difflib.SequenceMatcher(None, list(base), list(other), autojunk=False)
     for kind, start, end, other_start, other_end in matcher.get_opcodes():
         if kind == "equal":
