@@ -25,12 +25,8 @@ from tui.marking import Marks
 from tui.output import say
 from tui.palette import open_palette
 from tui.running import RunBegan, Running
-from tui.screens.compare import CompareScreen
-from tui.screens.compose import ComposeScreen
 from tui.screens.dialogue import Dialogue
-from tui.screens.help import Help
-from tui.screens.runs import RunsScreen
-from tui.screens.train import TrainScreen
+from tui.screens.modes import MODES
 from tui.screens.workspace import Workspace, too_small
 from tui.settings import Settings, load_settings, settings_path
 from tui.state import State, state_path
@@ -46,7 +42,10 @@ if TYPE_CHECKING:
 FIRST_PRESET = "batchnorm"
 COMMAND_IDS = tuple(command.id for command in COMMANDS)
 POLLS_PER_SECOND = 3
-HINT = "first time here? a adds a layer, enter edits it, p picks a preset, ^r trains; ? tells the rest"
+HINT = (
+    "first time here? {compose.add} adds a layer, {compose.edit} edits it, {compose.presets} picks a preset, "
+    "{everywhere.train_now} trains; {everywhere.help} tells the rest"
+)
 
 
 class LayerlabApp(TypeAhead):
@@ -56,7 +55,7 @@ class LayerlabApp(TypeAhead):
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar = bindings(EVERYWHERE)
-    MODES: ClassVar = {"compose": ComposeScreen, "train": TrainScreen, "runs": RunsScreen, "compare": CompareScreen}
+    MODES: ClassVar = dict(MODES)
 
     def __init__(
         self,
@@ -74,6 +73,7 @@ class LayerlabApp(TypeAhead):
         super().__init__(driver_class=terminal.driver() if terminal else None)
         self.animation_level = "none"
         self.settings = settings or Settings()
+        self._hint = self.settings.with_keys(HINT)
         self.state = state or State(None)
         self.data_folder = data_folder
         self.store = store
@@ -110,7 +110,7 @@ class LayerlabApp(TypeAhead):
         self.marks.put(tuple(self.state.names("marks")), self.state.text("baseline") or None)
         self.show_mode("compose")
         if not self.state.flag("met"):
-            self.tell(HINT)
+            self.tell(self._hint)
         # torch is imported by the check: only once the first screen is there.
         self.call_after_refresh(self._check_draft)
 
@@ -312,7 +312,7 @@ class LayerlabApp(TypeAhead):
     def show_mode(self, mode: str) -> None:
         """Show a screen."""
         self.mode_shown = mode
-        if self._notice[0] == HINT:
+        if self._notice[0] == self._hint:
             self._notice = ("", False)
         self.switch_mode(mode)
 
@@ -331,6 +331,8 @@ class LayerlabApp(TypeAhead):
         self.show_mode("compare")
 
     def action_help(self) -> None:
+        from tui.screens.help import Help
+
         screen = self.workspace()
         if screen is not None and self.screen is screen:
             self.push_screen(Help(screen.where, screen.focused))
