@@ -168,3 +168,12 @@ def test_the_picker_offers_what_suits_first_and_says_why_the_rest_does_not() -> 
 def test_what_is_picked_again_keeps_its_arguments() -> None:
     assert str(begun("SGD", "SGD(lr=0.5)")) == "SGD(lr=0.5)"
     assert str(begun("Adam", "SGD(lr=0.5)")) == "Adam()"
+
+
+def test_what_comes_behind_a_gap_or_a_name_gets_its_own_name() -> None:
+    draft = CallDraft("layers", parse_call("Conv2d(out_channels=32)"))
+    draft.put_text([argument.name for argument in draft.arguments].index("kernel_size"), "3")
+    assert str(draft.call()) == "Conv2d(out_channels=32, kernel_size=3)"
+    optimizer = CallDraft("optimizers", parse_call("SGD(0.01, 0.9)"))
+    optimizer.reset(0)
+    assert str(optimizer.call()) == "SGD(momentum=0.9)"
