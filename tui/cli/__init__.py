@@ -1,7 +1,18 @@
-"""The command line: `layerlab`. One file for each group of commands; importing it imports neither torch nor textual."""
+"""The command line: `layerlab`. One file for each group of commands, which import neither torch nor textual to be there."""
 
 from __future__ import annotations
 
-from tui.cli.root import app, main
+import sys
 
-__all__ = ["app", "main"]
+
+def main() -> None:
+    """The entry point of `layerlab`."""
+    if len(sys.argv) == 1:
+        # The application alone: importing and building all commands takes as long as a fifth of its start.
+        from tui.cli.endings import carry_out
+        from tui.cli.opening import open_application
+
+        sys.exit(carry_out(open_application, as_json=False))
+    from tui.cli import root
+
+    root.main()

@@ -1,4 +1,4 @@
-"""The options and arguments that several commands share, and where the store and the data lie."""
+"""The options and arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.errors import RequestError, did_you_mean
+from tui.cli.folders import cache_folder as cache_folder
+from tui.cli.folders import data_folder as data_folder
+from tui.cli.folders import person
+from tui.cli.folders import store_folder as store_folder
 
 if TYPE_CHECKING:
     from engine.spec import Experiment
-    from tui.settings import Settings
 
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else there.")
@@ -45,39 +48,9 @@ RunArgument = Annotated[
 ]
 
 
-def person() -> Settings:
-    """The person's settings. What is wrong with their file `layerlab doctor` and the application tell."""
-    from tui.settings import load_settings, settings_path
-
-    return load_settings(settings_path())[0]
-
-
 def allowed(modules: list[str] | None) -> tuple[str, ...]:
     """The modules that experiments may use: those of --allow, and those of the settings."""
     return tuple(dict.fromkeys([*(modules or ()), *person().allow]))
-
-
-def store_folder(runs: Path | None) -> Path:
-    """The store: what was given, else LAYERLAB_RUNS, else the settings' `store`, else `runs` in the current folder."""
-    named = runs or os.environ.get("LAYERLAB_RUNS") or person().store or "runs"
-    return Path(named).expanduser()
-
-
-def cache_folder() -> Path:
-    """layerlab's folder for what can be had again: $XDG_CACHE_HOME/layerlab, or ~/.cache/layerlab."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    try:
-        # A relative path there is to be ignored, says the XDG base directory specification.
-        root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    except RuntimeError:  # no home folder
-        raise RequestError("there is no home folder to keep data in; name one with --data or LAYERLAB_DATA") from None
-    return root / "layerlab"
-
-
-def data_folder(data: Path | None) -> Path:
-    """The data folder: what was given, else LAYERLAB_DATA, else the settings' `data`, else one in the cache folder."""
-    named = data or os.environ.get("LAYERLAB_DATA") or person().data
-    return Path(named).expanduser() if named else cache_folder() / "data"
 
 
 def load(text: str, settings: list[str] | None = None) -> Experiment:
