@@ -1,4 +1,4 @@
-"""The command line: `layerlab`. One file for each group of commands, which import neither torch nor textual to be there."""
+"""The command line: `layerlab`. One file for each group of commands; none imports torch or textual to be there."""
 
 from __future__ import annotations
 
