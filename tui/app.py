@@ -17,6 +17,7 @@ from engine.spec import Experiment, load_experiment
 from tui.checker import Answer, Check, Checked, Checker, engine_check
 from tui.commands import COMMANDS, EVERYWHERE, RUN, Command, bindings
 from tui.draft import Draft
+from tui.commands.everywhere import HINT
 from tui.ending import farewell, signals
 from tui.filing import Filing, content
 from tui.leaving import leave
@@ -42,10 +43,6 @@ if TYPE_CHECKING:
 FIRST_PRESET = "batchnorm"
 COMMAND_IDS = tuple(command.id for command in COMMANDS)
 POLLS_PER_SECOND = 3
-HINT = (
-    "first time here? {compose.add} adds a layer, {compose.edit} edits it, {compose.presets} picks a preset, "
-    "{everywhere.train_now} trains; {everywhere.help} tells the rest"
-)
 
 
 class LayerlabApp(TypeAhead):

@@ -77,11 +77,15 @@ class NetworkEditing:
         self._app.draft_changed()
         self._table().select(self._draft.selection)
 
+    def _say(self, text: str) -> None:
+        self._app.tell(self._app.settings.with_keys(text))
+
     def _chosen(self) -> Span | None:
         """The layers selected; None, and words, where it is the data."""
         span = self._span
         if span == INPUT:
-            self._app.tell("select a layer first" if self._draft.layers else "there are no layers yet: a adds one")
+            none = "there are no layers yet: {compose.add} adds one"
+            self._say("select a layer first" if self._draft.layers else none)
             return None
         return span
 
@@ -104,7 +108,7 @@ class NetworkEditing:
         self._draft.selection = self._span
         self._draft.begin_blank()
         self._show()
-        self._app.tell("a blank network; u brings back what was here")
+        self._say("a blank network; {compose.undo} brings back what was here")
 
     # ------------------------------------------------------------------ adding and editing
 
@@ -129,8 +133,7 @@ class NetworkEditing:
         call = layer_tree.at(self._draft.layers, path)
         held = chains(call)
         if not held:
-            told = f"{call.name} holds no layers; w wraps it into a container that does"
-            self._app.tell(told)
+            self._say(f"{call.name} holds no layers; {{compose.wrap}} wraps it into a container that does")
             return
         name, inside = held[0]
         self._add(f"Add inside {path}", f"{path}.{name}" if name else path, len(inside))
@@ -154,7 +157,7 @@ class NetworkEditing:
         if span is None:
             return
         call = layer_tree.at(self._draft.layers, self._table().path)
-        if catalogue() is None or chains(call) or CallForm.wrong("layers", call):
+        if catalogue() is None or CallForm.wrong("layers", call):
             self.edit_text()
             return
         self._app.push_screen(CallForm("layers", call), self._replacing(span_of(self._table().path)))

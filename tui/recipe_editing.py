@@ -186,9 +186,12 @@ class RecipeEditing:
         """One step up or down: of a number, of a choice, of the number that matters most in a call."""
         text = self._stepped(field, step)
         if text is None:
-            self._app.tell(f"{name_of(field)} has no steps: enter edits it")
+            self._say(f"{name_of(field)} has no steps: {{compose.edit}} edits it")
         elif text != self.text(field):
             self._set(field, text)
+
+    def _say(self, text: str) -> None:
+        self._app.tell(self._app.settings.with_keys(text))
 
     def _stepped(self, field: str, step: int) -> str | None:
         choices = ("auto", *self.devices) if field == "device" else CHOICES.get(field, ())
@@ -217,7 +220,7 @@ class RecipeEditing:
             return
         default = defaults().get(field)
         if default is None:
-            self._app.tell(f"{name_of(field)} has no default: enter edits it")
+            self._say(f"{name_of(field)} has no default: {{compose.edit}} edits it")
         elif field == AUGMENT:
             self._app.tell("select an augmentation to take it out")
         else:

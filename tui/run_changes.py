@@ -39,9 +39,10 @@ class Change:
 class RunChanges:
     """Changes runs of one store and remembers how to take each change back."""
 
-    def __init__(self, store: Path, post: Callable[[Message], object]) -> None:
+    def __init__(self, store: Path, post: Callable[[Message], object], undo_key: str) -> None:
         self._store = store
         self._post = post
+        self._undo_key = undo_key
         self._done: list[Change] = []
         self._jobs: queue.SimpleQueue[Callable[[], tuple[str, bool]] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -105,7 +106,7 @@ class RunChanges:
             if back:
                 self._done.append(Change(what, tuple(back)))
                 del self._done[:-MOST_UNDONE]
-            return ("; ".join(wrong[:3]), True) if wrong else (f"{what}; u undoes", False)
+            return ("; ".join(wrong[:3]), True) if wrong else (f"{what}; {self._undo_key} undoes", False)
 
         self._ask(job)
 

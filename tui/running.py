@@ -30,8 +30,11 @@ class RunBegan(Message):
         self.error = error
 
 
+NOT_LIVE = "the run shown is not live: {everywhere.train_now} trains what is composed"
+
+
 class Running:
-    """Starts runs by `training`, one at a time; asks things of the run that is shown. `path` is the run trained here last."""
+    """Starts runs by `training`, one at a time, and asks things of the run shown. `path`: the run trained here last."""
 
     def __init__(self, app: LayerlabApp, training: Training) -> None:
         self._app = app
@@ -153,7 +156,7 @@ class Running:
     def ask(self, name: str, value: float | int | None = None) -> None:
         """Ask something of the run that is shown."""
         if not self.shown_live:
-            self._app.tell("the run shown is not live: ctrl+r trains what is composed")
+            self._app.tell(self._app.settings.with_keys(NOT_LIVE))
             return
         try:
             request = Request(name, value)

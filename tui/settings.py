@@ -42,6 +42,17 @@ class Settings:
 
         return written(changed.split(",")[0])
 
+    def with_keys(self, text: str) -> str:
+        """A text in which `{compose.add}` and the like give way to how the key of that command is written."""
+
+        def written(found: re.Match[str]) -> str:
+            from tui.commands import find_command
+
+            command = find_command(found[1])
+            return found[0] if command is None else self.shown_key(command)
+
+        return re.sub(r"\{(\w+\.\w+)\}", written, text)
+
 
 def settings_path(environment: Mapping[str, str] = os.environ) -> Path | None:
     """$LAYERLAB_CONFIG, or layerlab/settings.toml in $XDG_CONFIG_HOME or ~/.config; None where there is no home."""

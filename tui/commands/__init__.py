@@ -43,11 +43,18 @@ __all__ = [
     "Command",
     "bindings",
     "commands_for",
+    "find_command",
     "footer",
 ]
 
 SCREENS = (COMPOSE, TRAIN, RUNS, COMPARE)
 COMMANDS = (*compose.COMMANDS, *train.COMMANDS, *runs.COMMANDS, *compare.COMMANDS, *everywhere.COMMANDS)
+_BY_NAME = {f"{command.where}.{command.id}": command for command in COMMANDS}
+
+
+def find_command(name: str) -> Command | None:
+    """The command that the settings file calls so, such as `compose.add`."""
+    return _BY_NAME.get(name)
 
 
 def commands_for(where: str) -> list[Command]:

@@ -27,7 +27,7 @@ COMMANDS = (
     Command("move_up", "K", "K", "move up", "Move the selected layers up, into and out of containers", COMPOSE, False),
     Command("move_down", "J", "J", "move down", "Move the selected layers down", COMPOSE, False),
     Command("unwrap", "W", "W", "unwrap", "Put what a container holds in its place", COMPOSE, False),
-    Command("select_several", "v", "v", "select", "Select several neighbours: v, then arrows", COMPOSE, False),
+    Command("select_several", "v", "v", "select", "Select several neighbours with the arrows", COMPOSE, False),
     Command("cut", "X", "X", "cut", "Cut the selected layers", COMPOSE, False),
     Command("copy", "y", "y", "copy", "Copy the selected layers", COMPOSE, False),
     Command("paste", "P", "P", "paste", "Paste what was cut or copied after the selected layer", COMPOSE, False),

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from tui.commands.declaration import EVERYWHERE, PANELS, Command
 
+# For a newcomer, until the first change.
+HINT = (
+    "first time here? {compose.add} adds a layer, {compose.edit} edits it, {compose.presets} picks a preset, "
+    "{everywhere.train_now} trains; {everywhere.help} tells the rest"
+)
+
 COMMANDS = (
     Command("train_now", "ctrl+r", "^r", "run", "Train what is composed; where a run is live, queue it", EVERYWHERE),
     Command("compose_view", "1", "1", "compose", "Show the network and its recipe", EVERYWHERE, False),

@@ -25,7 +25,7 @@ MOST = 64
 EMPTY = (
     "",
     "Nothing is marked yet. What is compared here are runs of the store:",
-    "3 shows them all, space marks one; or / picks them here.",
+    "{everywhere.runs_view} shows them all, {runs.mark} marks one; or {compare.choose_runs} picks them here.",
 )
 
 
@@ -76,7 +76,9 @@ class CompareScreen(Charts):
         ordered = sorted(marks.runs, key=lambda run: run != first)
         self._runs = [read[run] for run in ordered if run in read]
         waiting = len(marks) - len(self._runs)
-        empty = (f"reading {waiting} {'run' if waiting == 1 else 'runs'}…",) if waiting and not self._runs else EMPTY
+        empty = tuple(map(self.app.settings.with_keys, EMPTY))
+        if waiting and not self._runs:
+            empty = (f"reading {waiting} {'run' if waiting == 1 else 'runs'}…",)
         from tui.compared import comparison
 
         styles = [f"series-{marks.colour(run.run)}" for run in self._runs]
@@ -164,6 +166,9 @@ class CompareScreen(Charts):
             self.app.marks.toggle(self.selected.run)
             self.app.marks_changed()
 
+    def _say(self, text: str) -> None:
+        self.app.tell(self.app.settings.with_keys(text))
+
     def action_clear_marks(self) -> None:
         self.app.marks.clear()
         self.app.marks_changed()
@@ -174,7 +179,7 @@ class CompareScreen(Charts):
         if self._runs:
             self.app.copy(markdown(self._runs), "the comparison (Markdown)")
         else:
-            self.app.tell("nothing to copy yet: / chooses runs")
+            self._say("nothing to copy yet: {compare.choose_runs} chooses runs")
 
     def action_open(self) -> None:
         row = self.app.stored.rows.get(self.selected.run) if self.selected is not None else None
@@ -184,7 +189,7 @@ class CompareScreen(Charts):
     def action_new(self) -> None:
         row = self.app.stored.rows.get(self.selected.run) if self.selected is not None else None
         if row is None:
-            self.app.tell("no run is under the cursor: / chooses some")
+            self._say("no run is under the cursor: {compare.choose_runs} chooses some")
             return
         from engine.store.reader import RunReader
 

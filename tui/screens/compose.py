@@ -98,7 +98,7 @@ class ComposeScreen(RecipeSide):
     def _among_layers(self) -> bool:
         """Whether keys go to the layers; says where they do if not."""
         if self._in_recipe():
-            self.app.tell("this is for layers: tab goes to the network")
+            self.app.tell(self.app.settings.with_keys("this is for layers: {panels.next_panel} goes to the network"))
         return not self._in_recipe()
 
     def action_add(self) -> None:

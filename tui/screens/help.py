@@ -52,20 +52,20 @@ class Help(Dialogue[None]):
     def _draw(self) -> None:
         width = min(WIDTH, self.app.size.width) - 4
         settings: Settings = self.app.settings  # type: ignore[attr-defined]
-        self.query_one(Rows).set_rows([*about(self._focused, width), *lines(self._where, settings, width)])
+        self.query_one(Rows).set_rows([*about(self._focused, settings, width), *lines(self._where, settings, width)])
 
     def action_leave(self) -> None:
         self.dismiss(None)
 
 
-def about(focused: Widget | None, width: int) -> list[Line]:
+def about(focused: Widget | None, settings: Settings, width: int) -> list[Line]:
     """What the widget with the focus says of itself (its HELP), and the keys that are its own."""
     if focused is None:
         return []
     panel = next((each for each in focused.ancestors if getattr(each, "border_title", None)), None)
     title = str(panel.border_title) if isinstance(panel, Widget) else type(focused).__name__
     page = [line((f" {title}", "strong"), ("  has the focus", "dim"))]
-    text = inspect.cleandoc(getattr(focused, "HELP", None) or "")
+    text = settings.with_keys(inspect.cleandoc(getattr(focused, "HELP", None) or ""))
     for paragraph in text.split("\n\n"):
         page += [line(f"   {row}") for row in textwrap.wrap(paragraph, width - 3)]
     seen = set()

@@ -59,7 +59,8 @@ class RecipeSide(Workspace):
         if self._in_recipe():
             self.recipe_editing.step(self.recipe.field, step)
         else:
-            self.app.tell("+ and - step a setting of the recipe: tab goes there")
+            told = "{compose.step_up} and {compose.step_down} step a setting: {panels.next_panel} goes to the recipe"
+            self.app.tell(self.app.settings.with_keys(told))
 
     def action_step_up(self) -> None:
         self.action_step(1)

@@ -244,7 +244,8 @@ class RunActions(Workspace):
 
     def _move(self, step: int) -> None:
         if self.focused is not self.queue:
-            self.app.tell("K and J move what waits in the queue; tab goes there")
+            told = "{runs.move_up} and {runs.move_down} move what waits in the queue; {panels.next_panel} goes there"
+            self.app.tell(self.app.settings.with_keys(told))
         elif self.app.running.queue.move(self.queue.place, step):
             self.app.queue_changed()
             self.queue.move_with(step)

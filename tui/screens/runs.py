@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from textual.content import Content
-from textual.events import DescendantFocus
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -58,7 +57,7 @@ class RunsScreen(RunActions):
 
     def panels(self) -> Iterable[Panel]:
         marks = self.app.marks
-        self.changes = RunChanges(self.app.store, self.post_message)
+        self.changes = RunChanges(self.app.store, self.post_message, self.app.settings.with_keys("{runs.undo}"))
         self._pictures = PictureReader(self.post_message)
         self.table = RunTable(lambda run: marks.colour(run) if run in marks else None, id="runs")
         self.table.wanted = self.app.state.text("runs.cursor")
@@ -78,11 +77,11 @@ class RunsScreen(RunActions):
         self._pictures.end()
         self.changes.end()
 
-    def on_descendant_focus(self, event: DescendantFocus) -> None:
-        super().on_descendant_focus(event)
-        if isinstance(event.widget, FilterInput):
+    def panel_of(self, widget: Widget) -> Panel | None:
+        if isinstance(widget, FilterInput):
             # What is typed narrows the list down: that is what a small terminal shows meanwhile.
-            self.query_one("#runs-panel").add_class("-shown")
+            return self.query_one("#runs-panel", Panel)
+        return super().panel_of(widget)
 
     # ------------------------------------------------------------------ what is remembered
 
@@ -143,10 +142,13 @@ class RunsScreen(RunActions):
     def _empty(self) -> list[Line]:
         """What stands in place of runs: why there are none, and which key changes that."""
         stored = self.app.stored
-        begin = line((" ^r ", "accent"), ("trains what is composed; the run is listed here", "dim"))
+        with_keys = self.app.settings.with_keys
+        key = with_keys(" {everywhere.train_now} ")
+        begin = line((key, "accent"), ("trains what is composed; the run is listed here", "dim"))
         if self._list.total:
+            key = with_keys(" {runs.clear_filter} ")
             unknown = [line((f" {text}", "dim")) for text in self._list.hint()]
-            return [line(" no run fits the filter"), *unknown, line((" esc ", "accent"), ("shows all again", "dim"))]
+            return [line(" no run fits the filter"), *unknown, line((key, "accent"), ("shows all again", "dim"))]
         if stored.problem and self.app.store.exists():
             told = wrapped(stored.problem, max(self.table.size.width - 3, 20), 4)
             other = line((" another store is named by --runs when the application begins", "dim"))

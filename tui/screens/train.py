@@ -14,6 +14,7 @@ from engine.errors import RequestError
 from tui.commands import PANELS, TRAIN, bindings
 from tui.compare import main_metric
 from tui.output import metric
+from tui.running import NOT_LIVE
 from tui.screens.choice import Choice
 from tui.screens.prompt import Prompt
 from tui.screens.train_charts import TrainCharts
@@ -33,7 +34,6 @@ STOPS = (
     ("d", "now, and discard what was learned since the last checkpoint", "discard"),
     ("c", "not at all: continue", ""),
 )
-NOT_LIVE = "the run shown is not live: ctrl+r trains what is composed"
 
 
 class TrainScreen(TrainCharts):
@@ -106,7 +106,7 @@ class TrainScreen(TrainCharts):
 
     def action_stop(self) -> None:
         if not self.app.running.shown_live:
-            self.app.tell(NOT_LIVE)
+            self.app.tell(self.app.settings.with_keys(NOT_LIVE))
             return
         self.app.push_screen(
             Choice("Stop", "How shall the run end?", STOPS), lambda name: self.app.running.ask(name) if name else None
@@ -124,7 +124,7 @@ class TrainScreen(TrainCharts):
 
     def _ask_number(self, title: str, request: str, kind: Callable[[str], float | int], text: str) -> None:
         if not self.app.running.shown_live:
-            self.app.tell(NOT_LIVE)
+            self.app.tell(self.app.settings.with_keys(NOT_LIVE))
             return
 
         def wrong(text: str) -> str:

@@ -94,7 +94,8 @@ class TrainCharts(Charts):
         coming = "the curve begins with the first steps" if loss else "a point an epoch comes here"
         if self._run is not None:
             return coming
-        return coming + (": ^r trains" if chart.id == "loss" else ": 3 has those of other runs")
+        key = "{everywhere.train_now} trains" if chart.id == "loss" else "{everywhere.runs_view} shows other runs"
+        return f"{coming}: {self.app.settings.with_keys(key)}"
 
     def _own(self, run: RunCurves, name: str) -> list[Series]:
         """The curves of the run that is shown: training, and dashed over it validation."""

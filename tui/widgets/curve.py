@@ -200,7 +200,8 @@ class Curve(StyledLines, Widget, can_focus=True):
         legend = self._legend(width, min(LEGEND_LINES, max(height - 6, 1)))
         columns, rows = width - AXIS - 1, height - 2 - len(legend)
         if columns < 4 or rows < 2:
-            return _Drawn({0: ((" no room here: m gives it the whole screen", "dim"),)}, None, 0)
+            told = self.with_keys(" no room here: {panels.maximise} gives it the whole screen")
+            return _Drawn({0: ((told, "dim"),)}, None, 0)
         picture = plot(self._series, self._look, columns, rows, self.x_range, self._metric, self._unit)
         if picture is None:
             return _Drawn({0: ((f" {self._nothing()}", "dim"),)}, None, 0)
@@ -221,8 +222,12 @@ class Curve(StyledLines, Widget, can_focus=True):
 
     def _nothing(self) -> str:
         if self._look.log:
-            return "no value above 0 here: y goes back to a linear axis"
-        return "nothing of the curve lies here: 0 shows all of it"
+            return self._with_key("no value above 0 here: {} goes back to a linear axis", "logarithm")
+        return self._with_key("nothing of the curve lies here: {} shows all of it", "reset_charts")
+
+    def _with_key(self, text: str, command: str) -> str:
+        """A text with the key of a command of charts, which each screen that has some declares for itself."""
+        return text.format(self.with_keys(f"{{{getattr(self.screen, 'where', 'train')}.{command}}}"))
 
     def _painted(self, drawn: _Drawn, width: int) -> list[Strip]:
         if drawn.codes is None:

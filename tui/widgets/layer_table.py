@@ -26,8 +26,8 @@ PENDING = "…"
 EMPTY = (
     "",
     "no layers yet",
-    "a adds the first one: type `flat`, `lin 300`, `conv 32 3`",
-    "p begins from a preset, o opens a file",
+    "{compose.add} adds the first one: type `flat`, `lin 300`, `conv 32 3`",
+    "{compose.presets} begins from a preset, {compose.open_file} opens a file",
     "a paste adds layers written as calls, with commas between them",
 )
 
@@ -47,8 +47,9 @@ class LayerTable(Rows):
         Binding("escape", "unmark", show=False),
     ]
     HELP = (
-        "The layers from the data on, with what comes out of each for one sample. shift+↓ or v and arrows select "
-        "neighbours; what a container holds is indented beneath it and edited like any other layer. "
+        "The layers from the data on, with what comes out of each for one sample. shift+↓ or "
+        "{compose.select_several} and arrows select neighbours; what a container holds is indented beneath it and "
+        "edited like any other layer. "
         "❄ marks what is not trained. MACs: multiply-accumulates of one sample's way forward."
     )
 
@@ -169,7 +170,8 @@ class LayerTable(Rows):
             else:
                 rows.append(self._layer(one, answers.get(one.path), checking))
         if not flat:
-            rows += [line((f"      {fit(text, max(self.size.width - 7, 1)).rstrip()}", "dim")) for text in EMPTY]
+            room = max(self.size.width - 7, 1)
+            rows += [line((f"      {fit(self.with_keys(text), room).rstrip()}", "dim")) for text in EMPTY]
             paths += [None] * len(EMPTY)
         self._paths = paths
         wide = self.size.width >= WIDE
@@ -305,6 +307,7 @@ class LayerTable(Rows):
         lines = [line((" " * (NUMBER + 2), ""), (text, "bad")) for text in texts]
         if problem.fix is not None:
             fix = line((" " * (NUMBER + 2), ""), "fix: ", (problem.fix.text, "strong"))
-            how = line((". ", "accent"), ("apply ", "dim")) if problem.fix.action else line()
+            key = self.with_keys("{compose.apply_fix} ")
+            how = line((key, "accent"), ("apply ", "dim")) if problem.fix.action else line()
             lines.append(split(fix, how, self.size.width))
         return lines

@@ -14,6 +14,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui.safe import safe
+from tui.settings import Settings
 
 Span = tuple[str, str]
 Line = tuple[Span, ...]
@@ -88,6 +89,11 @@ class StyledLines:
 
     def forget_line_styles(self) -> None:
         self._line_styles = None
+
+    def with_keys(self: Widget, text: str) -> str:  # type: ignore[misc]
+        """A text of this program's own with its `{compose.add}` replaced by the keys that the person's settings say."""
+        settings = getattr(self.app, "settings", None)
+        return (settings or Settings()).with_keys(text)
 
     def strip(self, spans: Line, width: int, over: Style | None = None) -> Strip:
         """The line as Textual draws it, in exactly `width` cells; `over` is laid over every span."""

@@ -16,7 +16,8 @@ class QueueTable(Rows):
     """A row for the run that is live, which the cursor leaves out, and one for each that waits."""
 
     HELP = """What is trained here, and what waits. The next begins when the one before has ended, also where that
-    failed. K and J move the experiment under the cursor, x takes it out, H holds the queue."""
+    failed. {runs.move_up} and {runs.move_down} move the experiment under the cursor, {runs.delete} takes it out,
+    {runs.hold} holds the queue."""
     BINDINGS: ClassVar = list(VIM_KEYS)
     with_cursor = True
 
@@ -55,7 +56,7 @@ class QueueTable(Rows):
 
     def _first(self, running: Running, room: int) -> Line:
         if running.queue.held:
-            return line((" ‖ ", "accent"), ("held: ", "accent"), ("H lets it go on", "dim"))
+            return line((" ‖ ", "accent"), ("held: ", "accent"), (self.with_keys("{runs.hold} lets it go on"), "dim"))
         if running.starting is not None:
             return line((" ● ", "accent"), fit(running.starting.name, room - 10).rstrip(), (" is starting", "dim"))
         if running.live and running.path is not None:

@@ -117,7 +117,8 @@ class Recipe(Rows):
         rows = [line((" " * (LABEL + 1), ""), (text, "bad")) for text in wrapped]
         if problem.fix is not None and problem.fix.action and problem.fix.path == field:
             fix = line((" " * (LABEL + 1), ""), (problem.fix.text, "strong"))
-            rows.append(split(fix, line((". ", "accent"), ("apply ", "dim")), self.size.width))
+            key = self.with_keys("{compose.apply_fix} ")
+            rows.append(split(fix, line((key, "accent"), ("apply ", "dim")), self.size.width))
         return rows
 
     def on_resize(self, event: Any) -> None:

@@ -46,7 +46,9 @@ class Header(Lines):
                 spans.append((" ●", "accent"))
             if counts.get(name):
                 spans.append((f" +{counts[name]}" if name == "train" else f" {counts[name]:,}", "dim"))
-        self.set_lines([split(tuple(spans), shorten(right, self.size.width - width_of(tuple(spans)) - 3), self.size.width)])
+        self.set_lines(
+            [split(tuple(spans), shorten(right, self.size.width - width_of(tuple(spans)) - 3), self.size.width)]
+        )
 
     def on_resize(self) -> None:
         self.show(*self._shown)
@@ -109,7 +111,8 @@ class Progress(Lines):
     def show(self, view: Any) -> None:
         """Draw a RunView, or that there is none."""
         if view is None:
-            self.set_lines([line((" no run yet: ", "dim"), ("^r", "accent"), (" trains what is composed", "dim")), ()])
+            key = self.with_keys("{everywhere.train_now}")
+            self.set_lines([line((" no run yet: ", "dim"), (key, "accent"), (" trains what is composed", "dim")), ()])
             return
         mark, style = MARKS.get(view.status, ("?", ""))
         state = [(f" {mark} ", style), (view.status, style or "strong")]
