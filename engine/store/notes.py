@@ -43,6 +43,8 @@ class Notes:
 
 
 NO_NOTES = Notes()
+# What says that the file holds no notes. Any other error is the disk's, and may be gone the next time.
+DAMAGED = (ValueError, files.NotRegular, files.TooLarge)
 
 
 class _Taken(Exception):
@@ -55,9 +57,11 @@ def read_notes(path: Path) -> Notes:
         return _notes(_read(path))
     except FileNotFoundError:
         return NO_NOTES
-    except (OSError, ValueError) as error:
+    except DAMAGED as error:
         reason = getattr(error, "strerror", None) or str(error)
         return Notes(problem=f"its notes cannot be read ({reason}); a change sets the file aside and begins new ones")
+    except OSError as error:
+        return Notes(problem=f"its notes cannot be read: {error.strerror or error}")
 
 
 def change_notes(
@@ -94,13 +98,15 @@ def change_notes(
         try:
             with _locked(path, deadline) as lock:
                 return _change(path, lock, changes, added, removed)
-        except (_Taken, FileNotFoundError):
+        except (_Taken, FileNotFoundError) as error:
             # A resume clears temporary files away, ours with them.
             if not files.is_folder(path):
                 raise RequestError(f"the run {path.name} is gone") from None
             if time.monotonic() > deadline:
+                why = "the lock on them is taken away" if isinstance(error, _Taken) else "files vanish"
                 raise RunError(
-                    f"the notes of {path.name} could not be written: others change them all the time"
+                    f"the notes of {path.name} could not be written: again and again {why} while they are changed; "
+                    "try again once nothing else works on this run"
                 ) from None
         except OSError as error:
             raise RunError(f"the notes of {path.name} cannot be written: {error.strerror or error}") from None
@@ -112,7 +118,7 @@ def _change(path: Path, lock: _Lock, changes: dict[str, Any], added: list[str], 
         data = _read(path)
     except FileNotFoundError:
         data = {}
-    except (OSError, ValueError):
+    except DAMAGED:
         data, damaged = {}, True
     version = data.get("version")
     if isinstance(version, int) and version > VERSION:
@@ -194,13 +200,20 @@ class _Lock:
         return True
 
     def held(self) -> bool:
-        return bool(self.holder().get("token") == self._record["token"])
+        """Whether it is still ours. Raises OSError where the disk does not tell, which is not to have lost it."""
+        try:
+            return bool(files.read_json(self._file, MAX_LOCK).get("token") == self._record["token"])
+        except (FileNotFoundError, *DAMAGED):
+            return False
 
     def release(self) -> None:
-        owner.end(self._record)
-        with contextlib.suppress(OSError):
-            if self.held():
-                files.remove(self._file)
+        try:
+            with contextlib.suppress(OSError):
+                if self.held():
+                    files.remove(self._file)
+        finally:
+            # Last: from here on other threads take what is left of it for a dead one's, and break it.
+            owner.end(self._record)
 
     def holder(self) -> dict[str, Any]:
         """The record of who has it; empty where there is none, or it is not written yet."""

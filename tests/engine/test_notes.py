@@ -239,3 +239,42 @@ def test_an_error_at_any_operation_is_told_in_words(run, monkeypatch, for_good):
         if said is None and for_good:
             break
     assert owner._training_here == before
+
+
+@pytest.mark.parametrize("number", [5, 13, 24])
+def test_notes_that_the_disk_does_not_give_for_a_moment_are_not_set_aside(run, monkeypatch, number):
+    change_notes(run, name="mine", text="old", tags=["kept"])
+    real = files.system
+
+    class Unreadable(files.FileLayer):
+        def open(self, path, flags, mode=0o644):
+            if Path(path).name == notes.FILE and flags == files.READ:
+                raise OSError(number, os.strerror(number))
+            return real.open(path, flags, mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "system", Unreadable())
+        assert os.strerror(number) in (read_notes(run).problem or "")
+        assert "aside" not in (read_notes(run).problem or "")
+        with pytest.raises(RunError, match=os.strerror(number)):
+            change_notes(run, pinned=True)
+    assert read_notes(run) == Notes("mine", "old", ("kept",))
+    assert notes.LOCK not in os.listdir(run)
+
+
+def test_a_lock_that_cannot_be_read_is_told_as_that_and_at_once(run, monkeypatch):
+    real = files.system
+
+    class Unreadable(files.FileLayer):
+        def open(self, path, flags, mode=0o644):
+            if Path(path).name == notes.LOCK and flags == files.READ:
+                raise OSError(13, os.strerror(13))
+            return real.open(path, flags, mode)
+
+    began = time.monotonic()
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "system", Unreadable())
+        with pytest.raises(RunError, match="Permission denied"):
+            change_notes(run, pinned=True)
+    assert time.monotonic() - began < notes.STALE_SECONDS
+    assert change_notes(run, pinned=True).pinned
