@@ -32,9 +32,10 @@ def read_fields(path: Path) -> dict[str, str]:
     """What `spec.flatten` gives for the run in folder `path`; empty where its experiment cannot be read."""
     try:
         table = tomllib.loads(files.read_bounded(path / "experiment.toml", MAX_EXPERIMENT).decode())
+        # A number with more digits than Python writes out is a ValueError, too.
+        return stored_fields(flatten_table(table))
     except (OSError, ValueError, RecursionError):
         return {}
-    return stored_fields(flatten_table(table))
 
 
 def flatten_table(table: dict[str, Any]) -> dict[str, str]:

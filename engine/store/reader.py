@@ -64,7 +64,7 @@ class RunReader:
         name, epochs, version = summary.get("name"), summary.get("epochs"), summary.get("version")
         if isinstance(name, str):
             self.view.name = name[:1000]
-        if isinstance(epochs, int) and not isinstance(epochs, bool):
+        if isinstance(epochs, int) and not isinstance(epochs, bool) and 0 <= epochs < 2**63:
             self.view.epochs = epochs
         if isinstance(version, int) and version > events.VERSION:
             self.view.read_only = True

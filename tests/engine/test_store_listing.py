@@ -19,7 +19,9 @@ from engine.errors import LayerlabError, RequestError, RunError
 from engine.store import files
 from engine.store.environment import environment, masked
 from engine.store.folder import RUN_ID, create_run, find_run, new_run_id, run_names
+from engine.store.index import StoreIndex
 from engine.store.listing import list_runs, summarize
+from engine.store.reader import RunReader
 from engine.store.requests import send
 from engine.store.trash import delete_run, restore
 from engine.store.writer import RunWriter
@@ -178,6 +180,23 @@ def test_fields_of_the_wrong_type_in_a_summary_are_left_out(tmp_path):
     assert (row.epochs, row.best, row.reason) == (0, None, "")
     assert row.last is not None
     assert str(row.last["metrics"]) == "{'a': nan}"
+
+
+def test_numbers_beyond_every_float_hide_neither_this_run_nor_the_others(tmp_path):
+    strange, _ = trained_run(tmp_path), new_run(tmp_path)
+    data = json.loads((strange / "summary.json").read_text())
+    del data["fields"]
+    data |= {"epochs": 10**400, "epoch": 10**399, "parameters": 10**400, "seconds": 10**400}
+    (strange / "summary.json").write_text(json.dumps(data))
+    # Numbers in base 16 may have any length; as text they are refused from 4,300 digits on.
+    (strange / "experiment.toml").write_text("epochs = 0x" + "f" * 9_000)
+    rows = {row.run: row for row in list_runs(tmp_path)}
+    assert len(rows) == 2
+    row = rows[strange.name]
+    assert (row.epoch, row.epochs, row.parameters, row.seconds, row.fields) == (0, 0, None, None, {})
+    told = [change for changes in StoreIndex(tmp_path).refresh() for change in changes.changed]
+    assert {row.run for row in told} == rows.keys()
+    assert RunReader(strange).view.epochs == 0
 
 
 def test_live_dead_and_finished_runs_are_told_apart(tmp_path):
