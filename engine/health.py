@@ -33,7 +33,8 @@ MOVING = 1e-4
 TIMES_IN_A_ROW = 3  # readings; a layer behind one that begins at zero has no gradient in the first step
 # A few per cent of units that never fire are found in most networks, and do no harm.
 DEAD, DEAD_NO_MORE = 0.3, 0.2
-# The patience and threshold that torch's ReduceLROnPlateau begins with.
+# The patience and threshold that torch's ReduceLROnPlateau begins with. Once said, it is said again only after twice as
+# long: a metric that still creeps on every dozen epochs is the same plateau.
 PLATEAU_EPOCHS, PLATEAU_CHANGE = 10, 1e-4
 CEILED, CEILING = ("val/accuracy", "train/accuracy"), 0.999  # there is hardly anything left to gain
 # Losses go up and down from epoch to epoch by a few per cent: a tenth in five epochs, and not in a single one, is a
@@ -68,6 +69,7 @@ class Health:
         self._epoch = Epoch(0, {})
         self._lowest: Epoch | None = None  # where val/loss was lowest
         self._best: tuple[int, float] | None = None  # when the monitored metric was best, and that
+        self._patience = PLATEAU_EPOCHS
         self._first_loss = math.nan
 
     # -- what it says ------------------------------------------------------------------------------------------------
@@ -216,8 +218,10 @@ class Health:
             remedy = "a learning rate ten times lower (or a scheduler) may get further, early_stopping ends a run here"
         text = f"plateau: {self._monitor} has not improved on {self._best[1]:.4g} for {since} epochs; {remedy}"
         reached = next((now.metrics[name] for name in CEILED if name in now.metrics), 0.0)
-        present = since >= PLATEAU_EPOCHS and reached < CEILING and "overfitting" not in self._said
-        yield from self._say("plateau", present, since == 0, step, text)
+        present = since >= self._patience and reached < CEILING and "overfitting" not in self._said
+        for message in self._say("plateau", present, since == 0, step, text):
+            self._patience *= 2
+            yield message
 
 
 def _order(value: float) -> float:

@@ -210,10 +210,15 @@ def test_behind_dead_relus_the_gradients_are_not_said_to_vanish():
     assert [said(judge.measured(1, rows)) for _ in range(4)] == [["dead ReLUs"], [], [], []]
 
 
-def test_a_plateau_is_told_after_ten_epochs_and_again_after_it_was_left():
+def test_a_plateau_is_told_after_ten_epochs_and_after_it_was_left_only_when_it_lasts_twice_as_long():
     judge = health()
-    found = epochs(judge, [0.5, *[0.5] * 20, 0.6, *[0.6] * 12])
-    assert [epoch for epoch, _ in found] == [11, 32]
+    found = epochs(judge, [0.5, *[0.5] * 20, 0.6, *[0.6] * 22])
+    assert [epoch for epoch, _ in found] == [11, 42]
+
+
+def test_a_metric_that_creeps_on_for_hundreds_of_epochs_is_one_plateau():
+    found = epochs(health(), [0.9 + 1e-3 * (n // 15) for n in range(400)])
+    assert [epoch for epoch, _ in found] == [11]
 
 
 def test_rounding_is_no_improvement_and_a_falling_loss_is():
