@@ -18,7 +18,7 @@ from tui.widgets.rows import Rows
 KEPT = 500
 ROWS_A_MESSAGE = 40
 MARKS = {"error": ("✗ ", "bad"), "warning": ("⚠ ", "accent"), "printed": ("│ ", "dim")}
-EMPTY = "what the run has to say, and what is printed meanwhile, stands here"
+EMPTY = "what the run says, and what is printed, comes here"
 # What the key shows in turn, and what is said about it.
 KINDS = (
     ("", ()),
