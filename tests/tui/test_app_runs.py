@@ -351,6 +351,18 @@ async def test_an_empty_store_says_how_to_fill_it(tmp_path: Path) -> None:
         assert screen.selected() is None
 
 
+@pytest.mark.parametrize("panel", [0, 1])
+async def test_the_list_is_in_view_while_a_filter_is_typed_on_a_small_terminal(tmp_path: Path, panel: int) -> None:
+    three(tmp_path)
+    app, _ = application(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await runs(pilot, app, 3)
+        await pilot.press(*["tab"] * panel, "slash", *"bet")
+        await pilot.pause()
+        assert "✓ beta" in screen_text(app)
+        assert "✓ alpha" not in screen_text(app)
+
+
 async def test_a_store_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     app, _ = application(tmp_path / "file")

@@ -114,11 +114,15 @@ class Workspace(Screen[None]):
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         self._had_focus = event.widget
+        shown = self.panel_of(event.widget)
         for panel in self._all_panels():
-            here = panel in event.widget.ancestors
-            panel.set_class(here, "-shown")
-            if here:
-                self.app.state.put(f"{self.where}.panel", panel.id)
+            panel.set_class(panel is shown, "-shown")
+        if shown is not None:
+            self.app.state.put(f"{self.where}.panel", shown.id)
+
+    def panel_of(self, widget: Widget) -> Panel | None:
+        """The panel that a small terminal shows while this widget has the focus."""
+        return next((panel for panel in self._all_panels() if panel in widget.ancestors), None)
 
     def _go(self, step: int) -> None:
         panels = [panel for panel in self._all_panels() if not panel.absent]
