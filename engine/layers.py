@@ -12,7 +12,11 @@ from engine.errors import RequestError
 
 
 class Sequential(nn.Sequential):
-    """Runs its layers one after another: a group that counts as one layer, for a branch or a shortcut."""
+    """Runs its layers one after another: a group that counts as one layer, for a branch or a shortcut.
+
+    Args:
+        layers: what it holds, with commas between
+    """
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__(*layers)
@@ -23,6 +27,10 @@ class Residual(nn.Module):
 
     Without a shortcut the input is added as it is, so the layers must keep its shape; `shortcut` is one layer (or a
     Sequential) that brings the input to the shape of the body's output, such as `Conv2d(64, 1, stride=2)`.
+
+    Args:
+        layers: the body, with commas between its layers
+        shortcut: what the input passes through before it is added; left out, nothing
     """
 
     def __init__(self, *layers: nn.Module, shortcut: nn.Module | None = None) -> None:
@@ -52,6 +60,11 @@ class Parallel(nn.ModuleList):
     """Gives the same input to every branch and merges the outputs: `cat` along `dim` (1: channels), or `add`.
 
     A branch is one layer; group several with Sequential.
+
+    Args:
+        branches: one layer each, with commas between; group several with Sequential
+        merge: cat joins the outputs along dim, add sums them up
+        dim: the dimension along which cat joins, counted with that of the batch: 1 is the channels
     """
 
     def __init__(self, *branches: nn.Module, merge: str = "cat", dim: int = 1) -> None:
@@ -81,7 +94,12 @@ def merged(outputs: list[Tensor], merge: str, dim: int) -> Tensor:
 
 
 class Repeat(nn.Sequential):
-    """Runs its layers `n` times in a row, each time with weights of its own."""
+    """Runs its layers `n` times in a row, each time with weights of its own.
+
+    Args:
+        n: how many copies there are
+        layers: what is copied, with commas between
+    """
 
     def __init__(self, n: int, *layers: nn.Module) -> None:
         # Called with the layers of all n copies, in order: every copy may have other input sizes.

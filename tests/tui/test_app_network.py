@@ -148,6 +148,20 @@ async def test_several_lines_are_pasted_while_adding(tmp_path: Path) -> None:
         assert layers(app)[:2] == ["nn.ReLU()", "nn.Tanh()"]
 
 
+async def test_a_container_is_edited_in_a_form_too(tmp_path: Path) -> None:
+    app, _ = application(tmp_path, network("Repeat(2, ReLU(), Tanh())", "Parallel(ReLU(), Tanh())"))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(app, pilot)
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: "how many copies there are" in screen_text(app))
+        await pilot.press("plus", "enter")
+        await until(pilot, lambda: layers(app)[0] == "Repeat(3, ReLU(), Tanh())")
+        await pilot.press(*["down"] * 3, "enter")
+        await until(pilot, lambda: "one layer each" in screen_text(app))
+        await pilot.press("down", "space", "enter")
+        await until(pilot, lambda: layers(app)[1] == "Parallel(ReLU(), Tanh(), merge='add')")
+
+
 async def test_frozen_layers_are_marked_and_counted_and_trained_again(tmp_path: Path) -> None:
     app, _ = application(tmp_path)
     async with app.run_test(size=(120, 40)) as pilot:
