@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -36,6 +37,11 @@ class Training(Protocol):
         ...
 
 
+# In seconds. What draws and what trains hand the interpreter to each other thousands of times a second, and either may
+# have to ask for it: with Python's own five milliseconds a key that takes twenty turns takes a tenth of a second.
+SWITCH_INTERVAL = 0.001
+
+
 class EngineTraining:
     """Training in a thread of this process."""
 
@@ -47,7 +53,8 @@ class EngineTraining:
         self._allow = allow
         self._handle: Any = None
         # What takes prints to a file: told before the training begins, so that its first print is there.
-        self.log_to: Callable[[Path], None] | None = None
+        # Gives the file that they went to before.
+        self.log_to: Callable[[Path], Path] | None = None
 
     def start(self, experiment: Experiment) -> Path:
         from engine.launch import prepare_run
@@ -63,16 +70,21 @@ class EngineTraining:
     def _begin(self, path: Path, resume: bool) -> None:
         from engine.launch import start
 
-        if self.log_to is not None:
-            self.log_to(path / "console.log")
-        self._handle = start(
-            path,
-            launcher="thread",
-            data_folder=self._data_folder,
-            download=self._download,
-            resume=resume,
-            allow=self._allow,
-        )
+        before = self.log_to(path / "console.log") if self.log_to is not None else None
+        try:
+            self._handle = start(
+                path,
+                launcher="thread",
+                data_folder=self._data_folder,
+                download=self._download,
+                resume=resume,
+                allow=self._allow,
+            )
+        except BaseException:
+            # Somebody else trains it: that log is theirs.
+            if self.log_to is not None and before is not None:
+                self.log_to(before)
+            raise
 
     def request(self, request: Request) -> None:
         if self._handle is not None and self._handle.alive:

@@ -16,6 +16,8 @@ from typing import IO, Any
 
 from textual.driver import Driver
 
+from engine.store.files import opened_to_append
+
 MOST_WAITING = 8 << 10
 
 
@@ -101,14 +103,17 @@ class KeptTerminal:
         self.file = TerminalFile(stream)
         self.console = console
 
-    def log_to(self, path: Path) -> None:
-        """From now on fds 1 and 2 write to the end of this file; where it cannot be opened nothing changes."""
+    def log_to(self, path: Path) -> Path:
+        """From now on fds 1 and 2 write to the end of this file; where it cannot be opened nothing changes. Gives the
+        file that they wrote to before."""
+        before = self.console
         with contextlib.suppress(OSError):
-            log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            log = opened_to_append(path)
             os.dup2(log, 1)
             os.dup2(log, 2)
             os.close(log)
             self.console = path
+        return before
 
     def take_prints(self) -> None:
         """From now on Python's prints go where fds 1 and 2 go. Textual puts its own in place as it starts, so this is

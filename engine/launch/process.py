@@ -13,8 +13,9 @@ from pathlib import Path
 from types import FrameType
 
 from engine.control import Mailbox, Request
-from engine.errors import LayerlabError
+from engine.errors import LayerlabError, RunError
 from engine.launch import Arguments
+from engine.store import files
 
 TERMINATED = 143  # 128 + SIGTERM, as a shell reports it
 
@@ -57,7 +58,11 @@ def start(arguments: Arguments) -> ProcessHandle:
     command += ["--add-epochs", str(arguments.add_epochs)]
     for module in arguments.allow:
         command += ["--allow", module]
-    log = os.open(arguments.run_path / "console.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    try:
+        log = files.opened_to_append(arguments.run_path / "console.log")
+    except OSError as error:
+        reason = error.strerror or error
+        raise RunError(f"what {arguments.run_path.name} prints cannot be kept in console.log: {reason}") from None
     try:
         process = subprocess.Popen(
             command,

@@ -26,6 +26,7 @@ NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 READ = os.O_RDONLY | NOFOLLOW | NONBLOCK | CLOEXEC
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW | CLOEXEC
+APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | NOFOLLOW | NONBLOCK | CLOEXEC
 # What a file system answers that cannot sync a folder at all.
 CANNOT_SYNC = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 
@@ -73,6 +74,16 @@ class NotRegular(OSError):
 
 class TooLarge(OSError):
     """A file is larger than anything that the store writes there."""
+
+
+def opened_to_append(path: Path) -> int:
+    """A descriptor to write to the end of a file, which is made where it is missing; a link, FIFO, device or folder
+    raises NotRegular and is not waited for."""
+    descriptor = system.open(path, APPEND)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    system.close(descriptor)
+    raise NotRegular(errno.EINVAL, "not a regular file", str(path))
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:

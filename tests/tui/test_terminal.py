@@ -47,3 +47,28 @@ print("back", log.read_text().strip())
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "back later\n"
     assert done.stderr == ""
+
+
+def test_a_link_or_a_fifo_in_place_of_a_log_is_neither_followed_nor_waited_for(tmp_path: Path) -> None:
+    code = """
+import os, sys
+from pathlib import Path
+from tui.terminal import kept_terminal
+folder = Path(sys.argv[1])
+(folder / "theirs").write_text("theirs")
+(folder / "link").symlink_to(folder / "theirs")
+os.mkfifo(folder / "fifo")
+with kept_terminal() as kept:
+    first = kept.console
+    for name in ("link", "fifo"):
+        assert kept.log_to(folder / name) == first == kept.console
+        os.write(1, b"printed")
+    reader = os.open(folder / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    assert kept.log_to(folder / "fifo") == first == kept.console
+    assert kept.log_to(folder / "log") == first
+    assert kept.log_to(first) == folder / "log"
+print((folder / "theirs").read_text(), (folder / "log").read_text())
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "theirs \n"
