@@ -21,7 +21,8 @@ from engine.store.files import atomic_write, read_json
 FORMAT = 1
 DELAY = 1.0  # seconds in which changes are gathered
 MAX_KEYS = 200
-MAX_VALUE = 16 << 10
+# What waits in the queue is kept with its experiments, of a few KiB each.
+MAX_VALUE = 256 << 10
 MAX_FILE = 1 << 20
 
 
@@ -85,13 +86,14 @@ class State:
     # ------------------------------------------------------------------ writing
 
     def put(self, key: str, value: Any) -> None:
-        """Keep a plain JSON value for the next sitting. What is no such value, or is very large, is not kept."""
+        """Keep a plain JSON value for the next sitting. What is no such value is not kept; of what is very large nothing
+        is, what was there before included, for that is not true any more."""
         try:
             packed = json.dumps(value, allow_nan=False)
         except (TypeError, ValueError, RecursionError):
             return
         if len(packed) > MAX_VALUE:
-            return
+            packed = "null"
         with self._lock:
             plain = json.loads(packed)
             # 1 and True are equal to Python, not to who reads them.

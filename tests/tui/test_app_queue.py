@@ -104,3 +104,17 @@ def test_what_waits_can_be_put_in_another_order_and_taken_out() -> None:
     queue.held = False
     assert [queue.take().name for _ in range(2)] == ["batchnorm", "cnn"]  # type: ignore[union-attr]
     assert queue.take() is None
+
+
+def test_a_long_queue_is_there_the_next_time(tmp_path: Path) -> None:
+    app, _ = application(tmp_path)
+    app.state = State(tmp_path / "state.json")
+    names = [f"cnn {number}" for number in range(60)]
+    for name in names:
+        app.running.queue.add(with_settings(preset("cnn"), [f"name={name}"]))
+    app.state.put("queue", app.running.waiting())
+    app.state.flush()
+    later, _ = application(tmp_path / "later")
+    later.running.take_up(State(tmp_path / "state.json").get("queue"))
+    assert [item.name for item in later.running.queue.items] == names
+    assert later.running.queue.held

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.state import MAX_FILE, MAX_KEYS, State, state_path
+from tui.state import MAX_FILE, MAX_KEYS, MAX_VALUE, State, state_path
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -102,7 +102,7 @@ def test_what_cannot_be_kept_raises_nothing(tmp_path: Path) -> None:
     state = State(path, delay=60)
     circle: list[object] = []
     circle.append(circle)
-    for value in (float("nan"), object(), circle, "x" * 100_000, {1, 2}):
+    for value in (float("nan"), object(), circle, "x" * MAX_VALUE, {1, 2}):
         state.put("bad", value)
     state.put("good", True)
     state.flush()
@@ -180,3 +180,13 @@ def test_each_store_has_its_own_file(tmp_path: Path) -> None:
     assert state_path(tmp_path / "b" / "runs", environment) == first
     assert state_path(tmp_path / "c" / "runs", environment) != first
     assert state_path(tmp_path / "\u202e/../ x\n", environment) is not None
+
+
+def test_a_value_that_has_grown_too_large_takes_the_one_before_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    state = State(path, delay=60)
+    state.put("queue", ["done by now"])
+    state.put("queue", ["x" * MAX_VALUE])
+    state.flush()
+    assert state.get("queue") is None
+    assert State(path).get("queue") is None
