@@ -101,10 +101,14 @@ class Overlays(Generic[T]):
                 reader = RunReader(path)
                 self._readers[run] = reader, self._reads(reader.view)
             reader, kept = self._readers[run]
-            # A run that ended may be resumed by somebody.
-            if reader.poll() or run not in found:
-                found[run] = kept.read()
-                news = True
+            try:
+                # A run that ended may be resumed by somebody.
+                if reader.poll() or run not in found:
+                    found[run] = kept.read()
+                    news = True
+            except Exception:
+                # Whatever stands in one folder, the others are shown all the same; what is wrong with it Runs tells.
+                continue
         if news and not self._ended:
             self.read = found
             self._post(OverlaysRead())

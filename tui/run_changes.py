@@ -58,9 +58,12 @@ class RunChanges:
             from engine.store.notes import change_notes, read_notes
 
             before = read_notes(run.path)
-            change_notes(run.path, **changes)
-            fields = {"tags" if name.endswith("_tags") else name for name in changes}
-            old = {name: getattr(before, name) for name in fields}
+            after = change_notes(run.path, **changes)
+            old = {name: getattr(before, name) for name in changes if not name.endswith("_tags")}
+            if len(old) < len(changes):
+                # What others have tagged in the meantime stays.
+                old["add_tags"] = [tag for tag in before.tags if tag not in after.tags]
+                old["remove_tags"] = [tag for tag in after.tags if tag not in before.tags]
             return lambda: change_notes(run.path, **old)
 
         self._do(runs, what, change)
@@ -83,7 +86,7 @@ class RunChanges:
             if not self._done:
                 return "there is nothing to undo", False
             change = self._done.pop()
-            wrong = [str(error) for back in change.back if (error := _tried(back)) is not None]
+            wrong = [error for back in change.back if (error := _tried(back))]
             return ("; ".join(wrong), True) if wrong else (f"undone: {change.what}", False)
 
         self._ask(job)
@@ -101,8 +104,9 @@ class RunChanges:
             for run in runs:
                 try:
                     back.append(change(run))
-                except (LayerlabError, OSError) as error:
-                    wrong.append(str(error))
+                except Exception as error:
+                    # The thread has to go on, and the person to hear of it.
+                    wrong.append(_words(error))
             if back:
                 self._done.append(Change(what, tuple(back)))
                 del self._done[:-MOST_UNDONE]
@@ -121,12 +125,17 @@ class RunChanges:
             self._post(RunsChanged(*job()))
 
 
-def _tried(back: Callable[[], object]) -> Exception | None:
+def _tried(back: Callable[[], object]) -> str:
+    """Why it could not be taken back; "" where it was."""
     try:
         back()
-    except (LayerlabError, OSError) as error:
-        return error
-    return None
+    except Exception as error:
+        return _words(error)
+    return ""
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, LayerlabError | OSError) else f"{type(error).__name__}: {error}"
 
 
 def told(runs: Sequence[Summary]) -> str:
