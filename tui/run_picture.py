@@ -114,6 +114,10 @@ class PictureReader:
         return reader
 
 
+def _losses(history: list[EpochRow], name: str) -> list[tuple[float, float]]:
+    return [(float(row.epoch), row.metrics[name]) for row in history if name in row.metrics]
+
+
 def picture_of(view: RunView) -> Picture:
     """The part of a run's view that a preview draws, in at most a few hundred points."""
     curve = [(float(point[1]), float(point[2])) for point in view.curve]
@@ -121,14 +125,8 @@ def picture_of(view: RunView) -> Picture:
     thinned = curve[::step]
     if curve and thinned[-1] != curve[-1]:
         thinned.append(curve[-1])
-    told = bool(thinned)
-    history = list(view.history)
-    train = (
-        thinned
-        if told
-        else [(float(row.epoch), row.metrics["train/loss"]) for row in history if "train/loss" in row.metrics]
-    )
-    val = [(float(row.epoch), row.metrics["val/loss"]) for row in history if "val/loss" in row.metrics]
+    train = thinned or _losses(view.history, "train/loss")
+    val = _losses(view.history, "val/loss")
     warnings = [(m.level, m.text) for m in view.messages if m.level != "info"][-3:]
     return Picture(
         run=view.run,
@@ -139,7 +137,3 @@ def picture_of(view: RunView) -> Picture:
         problem=view.problem or "",
         skipped_lines=view.skipped_lines,
     )
-
-
-def _losses(history: list[EpochRow], name: str) -> list[tuple[float, float]]:
-    return [(float(row.epoch), row.metrics[name]) for row in history if name in row.metrics]
