@@ -14,10 +14,11 @@ from textual.events import Key
 
 from engine import presets
 from engine.spec import Experiment, load_experiment
+from tui import event_loop
 from tui.checker import Answer, Check, Checked, Checker, engine_check
 from tui.commands import COMMANDS, EVERYWHERE, RUN, Command, bindings
-from tui.draft import Draft
 from tui.commands.everywhere import HINT
+from tui.draft import Draft
 from tui.ending import farewell, signals
 from tui.filing import Filing, content
 from tui.leaving import leave
@@ -197,8 +198,10 @@ class LayerlabApp(TypeAhead):
     def on_run_began(self, message: RunBegan) -> None:
         if self.running.began(message):
             assert message.path is not None
-            self.tell("")
-            if self.running.own and self.mode_shown == "compose":
+            # Whoever goes on composing is left alone.
+            stays = self.mode_shown == "compose" and not self.running.awaited
+            self.tell(f"{message.item.name} has begun" if stays else "")
+            if self.running.own and self.mode_shown == "compose" and not stays:
                 self.show_mode("train")
             if self._leaving:
                 self.running.ask_own("stop")
@@ -307,10 +310,10 @@ class LayerlabApp(TypeAhead):
     # ------------------------------------------------------------------ screens and commands
 
     def show_mode(self, mode: str) -> None:
-        """Show a screen."""
-        self.mode_shown = mode
-        if self._notice[0] == self._hint:
+        """Show a screen; what was said on another one goes."""
+        if mode != self.mode_shown:
             self._notice = ("", False)
+        self.mode_shown = mode
         self.switch_mode(mode)
 
     def action_compose_view(self) -> None:
@@ -385,7 +388,7 @@ def run(experiment_file: Path | None, *, store: Path, data_folder: Path, downloa
         if problems:
             app.tell("\n".join(problems), wrong=True)
         with signals(app, terminal) as asked:
-            status = app.run() or 0
+            status = event_loop.run(app) or 0
             training.join()
     if asked:
         status = asked[0]

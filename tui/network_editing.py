@@ -282,7 +282,7 @@ class NetworkEditing:
         problem = self._app.problem
         fix = problem.fix if problem is not None else None
         if fix is None or not fix.action:
-            self._app.tell("there is no fix to apply")
+            self._app.tell("there is no fix to apply" if self._app.checked else "the network is still being checked")
             return
         from engine.shapes import apply_fix
 

@@ -45,6 +45,7 @@ class Running:
         self.trained: set[Experiment] = set()
         self._starting: Waiting | None = None
         self._ended = True
+        self._asked_at = -1
 
     # ------------------------------------------------------------------ the state of things
 
@@ -57,6 +58,11 @@ class Running:
     def starting(self) -> Waiting | None:
         """What is about to begin: its folder is not there yet."""
         return self._starting
+
+    @property
+    def awaited(self) -> bool:
+        """Whether the person has touched no key since they asked for what began last."""
+        return self._asked_at == self._app.keys_taken
 
     @property
     def own(self) -> bool:
@@ -81,6 +87,7 @@ class Running:
             # The person wants this one now; what was left from an earlier sitting follows it.
             self.queue.items.insert(0, self.queue.items.pop())
             self.queue.held = False
+            self._asked_at = self._app.keys_taken
             self.next()
         self._app.queue_changed()
 

@@ -42,6 +42,11 @@ class TypeAhead(App[int]):
         else:
             await self._hand_on(event)
 
+    @property
+    def keys_taken(self) -> int:
+        """How many keys have been handed on so far."""
+        return self._handed
+
     def after_drawing(self, act: Callable[[], object]) -> None:
         """Do something once the screen has been drawn, before the next key."""
         self._held += 1
@@ -82,7 +87,8 @@ class TypeAhead(App[int]):
     async def _next(self, number: int) -> None:
         if number != self._under_way:
             return
-        if self._held:
+        if self._held or not self.screen.is_mounted:
+            # What has just been opened takes keys once it is there.
             self.call_after_refresh(self._next, number)
             return
         if self._overdue is not None:

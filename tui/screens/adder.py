@@ -84,7 +84,7 @@ class Adder(Dialogue[str | None]):
         self.query_one(Input).focus()
         self._look()
         self.call_after_refresh(self._draw)
-        if self._found is None:
+        if self._found is None or self._given() is None:
             self._waiting = self.set_interval(SECONDS_BETWEEN_LOOKS, self._look_again)
 
     def on_resize(self) -> None:
@@ -117,11 +117,15 @@ class Adder(Dialogue[str | None]):
         self._draw()
 
     def _look_again(self) -> None:
-        """The catalogue is being imported: look whether it is there."""
+        """The catalogue is being imported, or what comes in is being checked: look whether it is there."""
+        given = self._given()
+        if given is None and self._found is not None:
+            return
         self._look()
         if self._found is not None:
-            self._waiting.stop()
             self._draw()
+            if given is not None:
+                self._waiting.stop()
 
     def _look(self) -> None:
         given = self._given()

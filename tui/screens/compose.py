@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.events import Paste
@@ -101,14 +101,22 @@ class ComposeScreen(RecipeSide):
             self.app.tell(self.app.settings.with_keys("this is for layers: {panels.next_panel} goes to the network"))
         return not self._in_recipe()
 
+    def _at_network(self, act: Callable[[], object]) -> None:
+        """Do something to the layers where they can be seen: a small terminal may show the recipe."""
+        if not self._in_recipe():
+            act()
+            return
+        self.show_panel(self.query_one("#network", Panel))
+        self.app.after_drawing(act)
+
     def action_add(self) -> None:
-        self._network.add()
+        self._at_network(self._network.add)
 
     def action_add_before(self) -> None:
-        self._network.add_before()
+        self._at_network(self._network.add_before)
 
     def action_add_inside(self) -> None:
-        self._network.add_inside()
+        self._at_network(self._network.add_inside)
 
     def action_duplicate(self) -> None:
         if self._among_layers():
@@ -163,13 +171,13 @@ class ComposeScreen(RecipeSide):
         self._network.redo()
 
     def action_new_network(self) -> None:
-        self._network.new()
+        self._at_network(self._network.new)
 
     def action_apply_fix(self) -> None:
         self._network.apply_fix()
 
     def action_go_to_problem(self) -> None:
-        self._network.go_to_problem()
+        self._at_network(self._network.go_to_problem)
 
     def action_save(self) -> None:
         self.app.filing.save()
