@@ -56,6 +56,19 @@ async def test_a_run_is_shown_as_its_folder_tells_it(tmp_path: Path) -> None:
         assert "100 %" in screen_text(app)
 
 
+async def test_the_whole_reason_stands_there_however_long(tmp_path: Path) -> None:
+    reason = "the loss is NaN at step 2303, learning rate 0.1: layer 3 (Linear) is the first whose output is not finite"
+    app, training = application(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: app.view is not None and app.view.live)
+        training.end("failed", f"{reason}; a lower learning rate or clip_norm = 1.0 usually helps")
+        await until(pilot, lambda: app.view is not None and app.view.status == "failed")
+        await pilot.pause()
+        said = " ".join(screen_text(app).split())
+        assert f"✗ failed: {reason}; a lower learning rate or clip_norm = 1.0 usually helps epoch" in said
+
+
 async def test_a_failed_run_says_why(tmp_path: Path) -> None:
     app, training = application(tmp_path)
     async with app.run_test(size=(120, 40)) as pilot:

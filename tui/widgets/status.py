@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -106,18 +107,22 @@ def stops_after_epoch(view: Any) -> bool:
 
 
 class Progress(Lines):
-    """How far a run is, in a line for its state and a line with a bar."""
+    """How far a run is, in a line for its state and a line with a bar; more lines where there is more to say."""
+
+    shown_view: Any = None
 
     def show(self, view: Any) -> None:
         """Draw a RunView, or that there is none."""
+        self.shown_view = view
         if view is None:
-            key = self.with_keys("{everywhere.train_now}")
-            self.set_lines([line((" no run yet: ", "dim"), (key, "accent"), (" trains what is composed", "dim")), ()])
+            key, runs = self.with_keys("{everywhere.train_now}"), self.with_keys("{everywhere.runs_view}")
+            train = ((" no run yet: ", "dim"), (key, "accent"), (" trains what is composed, ", "dim"))
+            self.set_lines([line(*train, (runs, "accent"), (" lists the runs of before", "dim")), ()])
+            self._fit()
             return
         mark, style = MARKS.get(view.status, ("?", ""))
-        state = [(f" {mark} ", style), (view.status, style or "strong")]
-        if view.reason not in ("", view.status):
-            state.append((f": {safe(view.reason)}", "bad" if view.status in ("failed", "damaged") else "dim"))
+        reason, *more = self._reason(view)
+        state = [(f" {mark} ", style), (view.status, style or "strong"), reason]
         done = view.status not in LIVE
         if stops_after_epoch(view):
             state.append((", stops after this epoch", "accent"))
@@ -134,7 +139,28 @@ class Progress(Lines):
         if view.lr is not None:
             numbers.append(f"lr {rate(view.lr)}")
         right = line(("   ".join(numbers), "dim"))
-        self.set_lines([tuple(state), self._bar(counted, fraction(view), right)])
+        self.set_lines([tuple(state), *((span,) for span in more), self._bar(counted, fraction(view), right)])
+        self._fit()
+
+    def _reason(self, view: Any) -> list[tuple[str, str]]:
+        """Why the run is in its state, behind the state and on lines of its own where that is too little."""
+        if view.reason in ("", view.status):
+            return [("", "")]
+        begun = len(view.status) + 3
+        room = max(self.size.width - 1, 20)
+        reason = f": {safe(view.reason)}"
+        pieces = textwrap.wrap("x" * begun + reason, room, subsequent_indent="   ", max_lines=3, placeholder=" …")
+        style = "bad" if view.status in ("failed", "damaged") else "dim"
+        return [(pieces[0][begun:], style), *((piece, style) for piece in pieces[1:])]
+
+    def _fit(self) -> None:
+        height = max(len(self.lines), 2)
+        if self.styles.height is None or self.styles.height.value != height:
+            self.styles.height = height
+
+    def on_resize(self) -> None:
+        if self.shown_view is not None:
+            self.show(self.shown_view)
 
     def _bar(self, counted: str, done: float, right: Line) -> Line:
         width = self.size.width
