@@ -17,6 +17,7 @@ from tests.tui.fake_training import application, screen_text, until
 from tests.tui.run_store import run_id, stored_run
 from tui.app import LayerlabApp
 from tui.run_columns import age, column
+from tui.screens.help import Help, Keys
 from tui.screens.runs import RunsScreen
 from tui.widgets.run_preview import calls
 
@@ -361,6 +362,33 @@ async def test_the_list_is_in_view_while_a_filter_is_typed_on_a_small_terminal(t
         await pilot.pause()
         assert "✓ beta" in screen_text(app)
         assert "✓ alpha" not in screen_text(app)
+
+
+async def test_what_was_said_on_one_screen_is_not_said_on_the_next(tmp_path: Path) -> None:
+    three(tmp_path)
+    app, _ = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await runs(pilot, app, 3)
+        await pilot.press("S")
+        await until(pilot, lambda: "nothing to stop" in screen_text(app))
+        await pilot.press("4")
+        await until(pilot, lambda: "Nothing is marked" in screen_text(app))
+        assert "nothing to stop" not in screen_text(app)
+
+
+async def test_vim_keys_scroll_the_preview_and_the_help(tmp_path: Path) -> None:
+    three(tmp_path)
+    app, _ = application(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await runs(pilot, app, 3)
+        await pilot.press("tab")
+        await until(pilot, lambda: screen.focused is screen.preview and screen.preview.max_scroll_y > 3)
+        await pilot.press("j", "j", "k")
+        assert screen.preview.scroll_offset.y == 1
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, Help))
+        await pilot.press("j", "j", "k")
+        assert app.screen.query_one(Keys).scroll_offset.y == 1
 
 
 async def test_a_store_that_cannot_be_read_says_so(tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ from textual.widgets import Static
 from tui.safe import safe_lines
 from tui.screens.dialogue import Dialogue
 from tui.widgets.lines import line
-from tui.widgets.rows import Rows
+from tui.widgets.rows import VIM_KEYS, Rows
 
 
 class Answers(Rows):
     """The answers of a question, under a cursor."""
 
     with_cursor = True
+    BINDINGS: ClassVar = list(VIM_KEYS)
 
 
 class Choice(Dialogue[str | None]):

@@ -15,13 +15,19 @@ from textual.widget import Widget
 from tui.commands import COMMANDS, EVERYWHERE, PANELS, SCREENS
 from tui.screens.dialogue import Dialogue
 from tui.widgets.lines import Line, fit, line
-from tui.widgets.rows import Rows
+from tui.widgets.rows import VIM_KEYS, Rows
 
 if TYPE_CHECKING:
     from tui.settings import Settings
 
 KEY = 13
 WIDTH = 88
+
+
+class Keys(Rows):
+    """What the page says, line by line."""
+
+    BINDINGS: ClassVar = list(VIM_KEYS)
 
 
 class Help(Dialogue[None]):
@@ -36,7 +42,7 @@ class Help(Dialogue[None]):
         self._focused = focused
 
     def compose(self) -> ComposeResult:
-        box = Vertical(Rows(id="keys"), id="help")
+        box = Vertical(Keys(id="keys"), id="help")
         box.border_title = Content("Keys")
         box.border_subtitle = Content("↑ ↓ scroll   esc closes")
         yield box

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tui.output import count, duration, metric, number, shape
 from tui.run_columns import main
 from tui.safe import safe_lines
 from tui.widgets.lines import Line, fit, line, split, width_of
-from tui.widgets.rows import Rows
+from tui.widgets.rows import VIM_KEYS, Rows
 from tui.widgets.status import MARKS
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class RunPreview(Rows):
     """Lines that scroll; what the list knows is there at once, what has to be read follows."""
 
     HELP = "The run under the cursor of the list. Arrow keys scroll; enter shows it on Train."
+    BINDINGS: ClassVar = list(VIM_KEYS)
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
