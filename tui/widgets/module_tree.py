@@ -224,7 +224,7 @@ def unusual(update_ratio: float) -> bool:
 
 def norm(value: float) -> str:
     """Three significant digits: 9.81, 0.120, 17.3, 1234, 1.2e-5."""
-    if value and not 1e-3 <= abs(value) < 1e5:
+    if value and not 1e-3 <= abs(value) < 1e4:
         return _power(value)
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
 
