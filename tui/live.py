@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -35,11 +34,6 @@ class Training(Protocol):
     def join(self, timeout: float | None = None) -> None:
         """Wait until the training thread has ended."""
         ...
-
-
-# In seconds. What draws and what trains hand the interpreter to each other thousands of times a second, and either may
-# have to ask for it: with Python's own five milliseconds a key that takes twenty turns takes a tenth of a second.
-SWITCH_INTERVAL = 0.001
 
 
 class EngineTraining:
