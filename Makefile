@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: run test lint bench soak clean
+.PHONY: run test lint bench soak pictures clean
 
 run: .venv/.installed
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/layerlab; \
@@ -23,6 +23,11 @@ bench: .venv/.installed-dev
 
 soak: .venv/.installed-dev
 	$(BIN)/python -m pytest -m soak --timeout 1800 -s
+
+# What the README shows, taken from the application as it is.
+pictures: .venv/.installed
+	$(BIN)/python -m docs.pictures
+	$(BIN)/python -m docs.keys
 
 clean:
 	rm -rf .venv

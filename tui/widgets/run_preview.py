@@ -31,7 +31,7 @@ SAID = {"name", "epochs", "seed", "data.batch_size", "monitor", *(field for _, f
 class RunPreview(Rows):
     """Lines that scroll; what the list knows is there at once, what has to be read follows."""
 
-    HELP = "The run under the cursor of the list. Arrow keys scroll; enter shows it on Train."
+    HELP = "The run under the cursor of the list. Arrow keys scroll; {runs.open} shows it on Train."
     BINDINGS: ClassVar = list(VIM_KEYS)
 
     def __init__(self, *, id: str | None = None) -> None:
