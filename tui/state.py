@@ -86,8 +86,8 @@ class State:
     # ------------------------------------------------------------------ writing
 
     def put(self, key: str, value: Any) -> None:
-        """Keep a plain JSON value for the next sitting. What is no such value is not kept; of what is very large nothing
-        is, what was there before included, for that is not true any more."""
+        """Keep a plain JSON value for the next sitting. What is no such value is not kept. What is very large is not
+        either, but takes what was there before with it, which is not true any more."""
         try:
             packed = json.dumps(value, allow_nan=False)
         except (TypeError, ValueError, RecursionError):
