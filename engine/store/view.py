@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import events
+from engine.control import MAX_ADDED_EPOCHS
 from engine.store import files
 
 if TYPE_CHECKING:
@@ -356,7 +357,7 @@ def _checkpoint_saved(view: RunView, event: events.CheckpointSaved, when: float)
 def _controlled(view: RunView, event: events.Controlled, when: float) -> None:
     view.controls.append(event)
     del view.controls[:-MAX_MESSAGES]
-    if event.request == "add_epochs" and event.value is not None and math.isfinite(event.value):
+    if event.request == "add_epochs" and event.value is not None and 1 <= event.value <= MAX_ADDED_EPOCHS:
         view.epochs += int(event.value)
     elif event.request == "set_lr" and event.value is not None:
         view.lr = event.value

@@ -74,9 +74,15 @@ def test_fields_of_the_wrong_type_are_refused_and_never_crash(name, extra, data)
     assert same(from_line(to_line(event, 1.0))[0], event)
 
 
-def test_huge_number_where_a_float_belongs_is_refused():
-    with pytest.raises(EventError, match="beyond every float"):
-        from_line('{"event":"Tested","time":1,"epoch":1,"step":1,"metrics":{"a":1' + "0" * 400 + "}}")
+@pytest.mark.parametrize("digits", [20, 400, 5_000])
+def test_whole_numbers_beyond_64_bits_are_refused_wherever_they_stand(digits):
+    for line in (
+        '{"event":"Tested","time":1,"epoch":1,"step":1,"metrics":{"a":%s}}',
+        '{"event":"Telemetry","time":1,"values":{"gpus":[{"used":-%s}]}}',
+        '{"event":"Opened","time":1,"version":1,"owner":{"pid":%s}}',
+    ):
+        with pytest.raises(EventError, match="more than 64 bits"):
+            from_line(line % ("1" + "0" * digits))
 
 
 def test_deep_nesting_is_refused():

@@ -309,3 +309,16 @@ def test_reader_imports_neither_torch_nor_pydantic():
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert found.stdout == "[]\n", found.stderr
     assert events.VERSION == 1
+
+
+def test_epochs_that_nobody_can_add_are_left_out(tmp_path):
+    path = trained_run(tmp_path)
+    view = RunReader(path).view
+    before = view.epochs
+    for value in (1e308, -3.0, float("inf"), float("nan")):
+        view.apply(events.Controlled(1, "add_epochs", value), 1.0)
+    assert view.epochs == before
+    view.status = "running"
+    view.apply(events.Controlled(1, "add_epochs", 2), 1.0)
+    assert view.epochs == before + 2
+    assert view.seconds_left is None or view.seconds_left >= 0
