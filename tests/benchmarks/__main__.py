@@ -9,7 +9,18 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.benchmarks import accuracy, batches, speed, startup, store
+from tests.benchmarks import (
+    accuracy,
+    batches,
+    first_frame,
+    key_presses,
+    many_runs,
+    quiet_screens,
+    speed,
+    startup,
+    store,
+    train_screen,
+)
 from tests.benchmarks.bars import Bar, report
 
 GROUPS = {
@@ -17,6 +28,11 @@ GROUPS = {
     "speed": speed.measure,
     "startup": startup.measure,
     "store": store.measure,
+    "frame": first_frame.measure,
+    "watching": train_screen.measure,
+    "keys": key_presses.measure,
+    "quiet": quiet_screens.measure,
+    "runs": many_runs.measure,
     "accuracy": accuracy.measure,
 }
 

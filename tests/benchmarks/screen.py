@@ -67,6 +67,33 @@ class Terminal:
                 return found
         raise TimeoutError(f"nothing after {timeout} s; the screen's last words: {self.text[-2000:]}")
 
+    def answer(self, keys: str, timeout: float = 10.0) -> float:
+        """Type, and read until something comes back: seconds until its first bytes."""
+        written = len(self.output)
+        began = time.perf_counter()
+        self.send(keys)
+        while len(self.output) == written:
+            if time.perf_counter() - began > timeout:
+                raise TimeoutError(f"no answer to {keys!r} after {timeout} s")
+            self._read(0.2)
+        return time.perf_counter() - began
+
+    def whole_answer(self, keys: str, silence: float) -> float:
+        """Type, and read until nothing more comes for so long: seconds until the last bytes."""
+        began = time.perf_counter()
+        self.answer(keys)
+        last = time.perf_counter()
+        while self.quiet(silence) is False:
+            last = time.perf_counter()
+        return last - began
+
+    def quiet(self, seconds: float) -> bool:
+        """Whether nothing comes for so long; reads what does."""
+        ready, _, _ = select.select([self._fd], [], [], seconds)
+        if ready:
+            self._read(0)
+        return not ready
+
     @property
     def text(self) -> str:
         """Everything written so far, without control sequences."""

@@ -33,7 +33,7 @@ def measure() -> list[Bar]:
                 elif name == "engine":
                     value = layerlab("train", "activation", *given, store=store)["seconds_per_epoch"]
                 else:
-                    value = _with_screen(file, Path(folder) / f"screen-{round_number}")
+                    value = with_screen(file, Path(folder) / f"screen-{round_number}", SETTINGS)
                 seconds[name].append(value)
                 print(f"round {round_number + 1}  {name:<9} {value:.3f} s an epoch", flush=True)
     middle = {name: statistics.median(values) for name, values in seconds.items()}
@@ -46,13 +46,13 @@ def measure() -> list[Bar]:
     ]
 
 
-def _with_screen(file: Path, store: Path) -> float:
+def with_screen(file: Path, store: Path, settings: list[str]) -> float:
     """Seconds per epoch of a run that was started with ctrl+r on the first screen, drawn all the while."""
     if not file.exists():
         from engine.presets import preset
         from engine.spec import with_settings
 
-        file.write_text(with_settings(preset("activation"), SETTINGS).to_toml())
+        file.write_text(with_settings(preset("activation"), settings).to_toml())
     command = [str(LAYERLAB), "open", str(file), "--runs", str(store), "--data", str(DATA)]
     with Terminal(command, 120, 40) as terminal:
         terminal.wait_for("ctrl+r", "^r", timeout=60)
