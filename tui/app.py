@@ -6,42 +6,36 @@ folder a few times a second, and nothing is drawn where nothing changed.
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.events import Key
 
-from engine import presets
-from engine.spec import Experiment, load_experiment
-from tui import event_loop
+from engine.spec import Experiment
 from tui.checker import Answer, Check, Checked, Checker, engine_check
 from tui.commands import COMMANDS, EVERYWHERE, RUN, Command, bindings
 from tui.commands.everywhere import HINT
 from tui.draft import Draft
-from tui.ending import farewell, signals
 from tui.filing import Filing, content
 from tui.leaving import leave
-from tui.live import EngineTraining, Training
+from tui.live import Training
 from tui.marking import Marks
-from tui.output import say
 from tui.palette import open_palette
-from tui.running import RunBegan, Running
+from tui.running import RunBegan, Running, RunRead
 from tui.screens.dialogue import Dialogue
 from tui.screens.modes import MODES
 from tui.screens.workspace import Workspace, too_small
-from tui.settings import Settings, load_settings, settings_path
-from tui.state import State, state_path
+from tui.settings import Settings
+from tui.state import State
 from tui.store_watch import StoreChanged, StoreWatch
-from tui.terminal import KeptTerminal, kept_terminal
 from tui.theme import OWN, change_theme, chosen, install
 from tui.type_ahead import TypeAhead
 from tui.watching import RunWatch
 
 if TYPE_CHECKING:
     from engine.store.reader import RunView
+    from tui.terminal import KeptTerminal
 
-FIRST_PRESET = "batchnorm"
 COMMAND_IDS = tuple(command.id for command in COMMANDS)
 POLLS_PER_SECOND = 3
 
@@ -200,7 +194,7 @@ class LayerlabApp(TypeAhead):
             assert message.path is not None
             # Whoever goes on composing is left alone.
             stays = self.mode_shown == "compose" and not self.running.awaited
-            self.tell(f"{message.item.name} has begun" if stays else "")
+            self.running.tell(f"{message.item.name} has begun" if stays else "")
             if self.running.own and self.mode_shown == "compose" and not stays:
                 self.show_mode("train")
             if self._leaving:
@@ -216,15 +210,24 @@ class LayerlabApp(TypeAhead):
         self.show_mode("train")
         self.show()
 
+    def on_run_read(self, message: RunRead) -> None:
+        if self.running.take(message):
+            self.tell("")
+            self._timer.resume()
+            self.show()
+            self.run_changed(curves=True)
+
     def _tick(self) -> None:
         """Read what is new of the run that is shown, and draw it; begin with the next when one has ended."""
+        # Asked first: whatever a run has said by its end is read after that.
+        ended = self.running.ended_now()
         over = not self.running.shown_live
         changed = self.running.poll()
         if changed:
             self.run_changed(curves=False)
         if self.run_watch is not None and self.run_watch.curves_due(over):
             self.run_changed(curves=True)
-        if self.running.ended_now():
+        if ended:
             self._run_ended()
         if over and not changed and not self.running.live:
             self._timer.pause()
@@ -362,40 +365,3 @@ class LayerlabApp(TypeAhead):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         # What cannot be seen is not done.
         return action == "leave" or not too_small(self.size) or not action.startswith(COMMAND_IDS)
-
-
-def run(experiment_file: Path | None, *, store: Path, data_folder: Path, download: bool = False) -> int:
-    """Open the application on an experiment, or on a preset; gives the exit status.
-
-    Raises LayerlabError where the file cannot be read. Where the terminal goes away a run goes on to its end.
-    """
-    settings, problems = load_settings(settings_path())
-    experiment = load_experiment(experiment_file) if experiment_file else presets.preset(FIRST_PRESET)
-    training = EngineTraining(store, data_folder, download, settings.allow)
-    with kept_terminal() as terminal:
-        training.log_to = terminal.log_to
-        app = LayerlabApp(
-            experiment,
-            training,
-            data_folder,
-            check=partial(engine_check, allow=settings.allow),
-            store=store,
-            terminal=terminal,
-            file=experiment_file,
-            settings=settings,
-            state=State(state_path(store)),
-        )
-        if problems:
-            app.tell("\n".join(problems), wrong=True)
-        with signals(app, terminal) as asked:
-            status = event_loop.run(app) or 0
-            training.join()
-    if asked:
-        status = asked[0]
-    if terminal.file.gone:
-        return status
-    if app.failure is not None:
-        say(f"the application ended with an error: {app.failure}; what it printed is in {terminal.console}")
-        status = 1
-    farewell(app)
-    return status

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from tui.output import say
+from tui.safe import safe
 from tui.watching import RunWatch
 from tui.widgets.status import LIVE
 
@@ -25,7 +26,8 @@ def signals(app: LayerlabApp, terminal: KeptTerminal) -> Iterator[list[int]]:
     """Handle SIGTERM and SIGHUP while the block runs; gives the exit status they ask for, where one came.
 
     SIGTERM stops the run at its next step and then the application; a second one ends the process at once. SIGHUP ends
-    the application without a word to the terminal, and training goes on.
+    the application without a word to the terminal, and training goes on; a SIGTERM then stops that, too. The last
+    status counts.
     """
     asked: list[int] = []
 
@@ -35,10 +37,13 @@ def signals(app: LayerlabApp, terminal: KeptTerminal) -> Iterator[list[int]]:
             loop.call_soon_threadsafe(action)
 
     def terminate(number: int, frame: Any) -> None:
-        if asked:
+        if TERMINATED in asked:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
         asked.append(TERMINATED)
+        if terminal.file.gone:
+            # The application may have ended, and with it the loop.
+            app.running.ask_own("stop")
         on_the_loop(app.end_for_signal)
 
     def hang_up(number: int, frame: Any) -> None:
@@ -55,6 +60,19 @@ def signals(app: LayerlabApp, terminal: KeptTerminal) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def wait_for_training(app: LayerlabApp, terminal: KeptTerminal) -> None:
+    """Until the run has ended: its thread goes on where the terminal went away, or the application by an error."""
+    if app.failure is not None and app.running.live:
+        terminal.file.write(f"the application ended with an error: {safe(app.failure, 200)}\n")
+        terminal.file.write("the run goes on to its end; ctrl+c stops it, with a checkpoint\n")
+        terminal.file.flush()
+    try:
+        app.running.join()
+    except KeyboardInterrupt:
+        app.running.ask_own("stop")
+        app.running.join()
 
 
 def farewell(app: LayerlabApp) -> None:

@@ -30,6 +30,16 @@ class RunBegan(Message):
         self.error = error
 
 
+class RunRead(Message):
+    """A run that is to be shown has been read."""
+
+    def __init__(self, watch: RunWatch) -> None:
+        super().__init__()
+        self.watch = watch
+
+
+# Bytes of events: more than these take longer to read than a key may wait for.
+AT_ONCE = 1 << 20
 NOT_LIVE = "the run shown is not live: {everywhere.train_now} trains what is composed"
 
 
@@ -44,6 +54,10 @@ class Running:
         self.path: Path | None = None
         self.trained: set[Experiment] = set()
         self._starting: Waiting | None = None
+        self._starter: threading.Thread | None = None
+        self._awaited: Path | None = None
+        # What could not start since the person started something: told until they do so again.
+        self._failures: list[str] = []
         self._ended = True
         self._asked_at = -1
 
@@ -87,6 +101,7 @@ class Running:
             # The person wants this one now; what was left from an earlier sitting follows it.
             self.queue.items.insert(0, self.queue.items.pop())
             self.queue.held = False
+            self._failures.clear()
             self._asked_at = self._app.keys_taken
             self.next()
         self._app.queue_changed()
@@ -99,8 +114,9 @@ class Running:
         if item is None:
             return False
         self._starting = item
-        self._app.tell(f"{item.name} is starting…")
-        threading.Thread(target=self._start, args=(item,), name="layerlab-start", daemon=True).start()
+        self.tell(f"{item.name} is starting…")
+        self._starter = threading.Thread(target=self._start, args=(item,), name="layerlab-start", daemon=True)
+        self._starter.start()
         return True
 
     def _start(self, item: Waiting) -> None:
@@ -123,7 +139,8 @@ class Running:
         if message.path is None:
             # Which one it was is plain where it is the only one.
             named = f"{message.item.name}: " if self.queue.items else ""
-            self._app.tell(named + message.error, wrong=True)
+            self._failures.append(named + message.error)
+            self.tell("")
             self._ended = False
             return False
         self.trained.add(message.item.experiment)
@@ -132,20 +149,48 @@ class Running:
         self.path = message.path
         self._ended = False
         if follow:
-            self.shown = RunWatch(message.path)
+            self._look_at(message.path)
         return True
+
+    def tell(self, text: str) -> None:
+        """Say this, and with it what could not start."""
+        self._app.tell("\n".join([*self._failures[-3:], *([text] if text else [])]), wrong=bool(self._failures))
 
     # ------------------------------------------------------------------ looking
 
     def open(self, path: Path) -> None:
         """Show a run on Train, whoever trains it, or nobody any more."""
         if self.shown is None or self.shown.path != path:
-            self.shown = RunWatch(path)
-        self.shown.poll()
+            self._look_at(path)
+        else:
+            self._awaited = None
+            self.shown.poll()
+
+    def _look_at(self, path: Path) -> None:
+        """Show a run: at once, or where there is much to read once a thread has done so."""
+        if _bytes_of_events(path) <= AT_ONCE:
+            self._awaited, self.shown = None, RunWatch(path)
+            self.shown.poll()
+            return
+        self._awaited, self.shown = path, None
+        self._app.tell(f"reading {path.name}…")
+        threading.Thread(target=self._read, args=(path,), name="layerlab-read", daemon=True).start()
+
+    def _read(self, path: Path) -> None:
+        watch = RunWatch(path)
+        watch.poll()
+        self._app.post_message(RunRead(watch))
+
+    def take(self, message: RunRead) -> bool:
+        """Show the run that was read; whether it is still to be shown."""
+        if message.watch.path != self._awaited:
+            return False
+        self._awaited, self.shown = None, message.watch
+        return True
 
     def close(self) -> None:
         """Show none."""
-        self.shown = None
+        self._awaited, self.shown = None, None
 
     def poll(self) -> bool:
         """Read what is new of the run that is shown; whether there was anything."""
@@ -173,6 +218,12 @@ class Running:
                 self._send(request)
         except LayerlabError as error:
             self._app.tell(str(error), wrong=True)
+
+    def join(self) -> None:
+        """Wait until the run that is trained here has ended; one that is about to begin, too."""
+        if self._starter is not None:
+            self._starter.join()
+        self.training.join()
 
     def ask_own(self, name: str) -> None:
         """Ask something of the run that is trained here."""
@@ -206,6 +257,15 @@ class Running:
             except (LayerlabError, KeyError, TypeError, ValueError):
                 continue
         self.queue.held = bool(self.queue.items)
+
+
+def _bytes_of_events(path: Path) -> int:
+    from engine.store import segments
+
+    try:
+        return sum(segments.segment_path(path, number).lstat().st_size for number in segments.segments(path))
+    except OSError:
+        return 0
 
 
 def _waiting(count: int) -> str:

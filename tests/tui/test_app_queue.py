@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from engine.errors import RequestError
 from engine.presets import preset
 from engine.spec import with_settings
 from tests.tui.fake_training import application, screen_text, steady_check, until
+from tui import running
 from tui.app import LayerlabApp
 from tui.queue import Queue
 from tui.state import State
@@ -52,6 +55,9 @@ async def test_one_that_cannot_start_does_not_hold_up_those_behind_it(tmp_path: 
         training.end()
         await until(pilot, lambda: len(training.started) == 2)
         assert training.started[-1] == preset("mlp")
+        # Nobody may have looked while it could not start.
+        await until(pilot, lambda: app.view is not None and app.view.run.endswith("-2"))
+        assert "cnn: there is no such data" in screen_text(app)
 
 
 async def test_stopping_to_quit_leaves_the_queue_for_the_next_sitting(tmp_path: Path) -> None:
@@ -118,3 +124,41 @@ def test_a_long_queue_is_there_the_next_time(tmp_path: Path) -> None:
     later.running.take_up(State(tmp_path / "state.json").get("queue"))
     assert [item.name for item in later.running.queue.items] == names
     assert later.running.queue.held
+
+
+async def test_a_run_that_ends_while_it_is_read_has_not_ended_without_a_word(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: app.view is not None and app.view.status == "running")
+        read = app.running.poll
+
+        def read_and_end() -> bool:
+            found = read()
+            if training.alive:
+                training.end("finished")
+            return found
+
+        app.running.poll = read_and_end  # type: ignore[method-assign]
+        await until(pilot, lambda: app.view is not None and app.view.status == "finished")
+        await until(pilot, lambda: not app._timer._active.is_set())
+        assert "without a word" not in screen_text(app)
+
+
+async def test_a_long_run_is_read_by_a_thread_and_shown_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "AT_ONCE", 0)
+    app, training = application(tmp_path)
+    path = training.start(preset("mlp"))
+    training.epoch(1)
+    training.end()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        app.open_run(path)
+        assert app.view is None
+        await until(pilot, lambda: app.view is not None)
+        assert app.view is not None
+        assert (app.view.status, app.view.done) == ("finished", 1)
+        await until(pilot, lambda: "0.6500" in screen_text(app) or "65.00 %" in screen_text(app))
+        # Whoever has gone on to another run by then stays there.
+        app.open_run(path)
+        assert app.view is not None

@@ -74,7 +74,7 @@ def test_without_a_terminal_it_says_how_to_go_on() -> None:
 def test_the_application_opens_with_the_store_and_the_data_that_were_named(
     arguments: tuple[str, ...], expected: tuple[str | None, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import tui.app
+    import tui.sitting
 
     opened: list[tuple[Any, ...]] = []
 
@@ -82,7 +82,7 @@ def test_the_application_opens_with_the_store_and_the_data_that_were_named(
         opened.append((path, store, data_folder))
         return 0
 
-    monkeypatch.setattr(tui.app, "run", run)
+    monkeypatch.setattr(tui.sitting, "run", run)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("LAYERLAB_RUNS", "other")

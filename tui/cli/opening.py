@@ -27,7 +27,7 @@ def open_application(
     missing = [name for name, stream in (("the input", sys.stdin), ("the output", sys.stdout)) if not stream.isatty()]
     if missing:
         raise RequestError(_WITHOUT.format(missing=missing[0]))
-    from tui.app import run
+    from tui.sitting import run
 
     path = Path(file) if file is not None else None
     return run(path, store=store_folder(runs), data_folder=data_folder(data), download=download)
