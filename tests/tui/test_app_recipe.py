@@ -19,6 +19,7 @@ from tui.recipe_facts import BLOCKS, spark
 from tui.screens.form import CallForm
 from tui.screens.picker import Picker
 from tui.screens.recipe_side import RecipeSide
+from tui.widgets.recipe import LINES, SETTINGS
 from tui.widgets.samples import SHADES, cell, shrunk
 
 
@@ -242,3 +243,22 @@ def test_a_picture_is_shrunk_to_the_mean_of_what_each_pixel_covers() -> None:
     assert cell((255, 255, 255), (0, 0, 0), True) == ("▀", "#ffffff on #000000")
     assert cell((255, 255, 255), (255, 255, 255), False)[0] == SHADES[-1]
     assert cell((0, 0, 0), None, False)[0] == SHADES[0]
+
+
+async def test_the_frame_says_what_the_setting_under_the_cursor_is(tmp_path: Path) -> None:
+    app, _ = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        assert "samples to learn from" not in screen_text(app)
+        await pilot.press("tab")
+        await until(pilot, lambda: "samples to learn from" in screen_text(app))
+        await pilot.press("down")
+        await until(pilot, lambda: "held out, to measure on" in screen_text(app))
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "an exponential moving average of the weights" in screen_text(app))
+        await pilot.press("escape", "tab")
+        await until(pilot, lambda: "held out, to measure on" not in screen_text(app))
+
+
+def test_every_setting_is_explained_on_the_frame() -> None:
+    assert set(LINES) == {field for _, field in SETTINGS}
+    assert max(map(len, LINES.values())) < 40

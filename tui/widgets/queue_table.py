@@ -20,6 +20,7 @@ class QueueTable(Rows):
     {runs.hold} holds the queue."""
     BINDINGS: ClassVar = list(VIM_KEYS)
     with_cursor = True
+    frame_hint = "{runs.move_up} {runs.move_down} move   {runs.delete} takes out   {runs.hold} holds"
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)

@@ -35,6 +35,30 @@ SETTINGS = (
     ("init", "network.init"),
     ("name", "name"),
 )
+# What each of them is, in as many words as the frame holds.
+LINES = {
+    "data.source": "samples to learn from",
+    "data.validation": "what is held out, to measure on",
+    "data.normalize": "auto, none or [mean, deviation]",
+    "data.augment": "chance changes of training samples",
+    "task": "what the network is to learn",
+    "loss": "what training makes small",
+    "optimizer": "how a step changes the weights",
+    "scheduler": "how the learning rate goes on",
+    "epochs": "passes over the training part",
+    "data.batch_size": "samples of one batch",
+    "accumulate": "batches that make one step",
+    "clip_norm": "bound of the whole gradient's norm",
+    "clip_value": "bound of each weight's gradient",
+    "early_stopping": "epochs without a better one, then end",
+    "ema": "decay of a moving average of weights",
+    "monitor": "metric that says which epoch is best",
+    "seed": "of weights, order and augmentation",
+    "device": "where it is trained",
+    "precision": "of the numbers in training",
+    "network.init": "how the weights begin",
+    "name": "what its runs are called",
+}
 LABEL = 12
 AUGMENT = "data.augment"
 ABSENT = ("", "none", "None", "[]", "()")
@@ -47,6 +71,13 @@ class Recipe(Rows):
 
     with_cursor = True
     BINDINGS: ClassVar = [*VIM_KEYS]
+    HELP = """How the network is trained. {compose.edit} picks a setting from a list or types it, {compose.edit_text}
+    types it, {compose.step_up} and {compose.step_down} step it, {compose.delete} puts it back to what it is unless
+    given. The frame says what the setting under the cursor is.
+
+    normalize: auto takes mean and deviation of the training part. accumulate: so many batches make one step. clip norm
+    bounds the gradient of all weights together, clip value that of each. early stop: training ends after so many epochs
+    without a better one. average: an exponential moving average of the weights is measured in their place."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -60,6 +91,7 @@ class Recipe(Rows):
             (),
         )
         self._mixed: dict[str, Style] = {}
+        self.frame_hint = LINES["data.source"]
 
     @property
     def field(self) -> str:
@@ -97,6 +129,7 @@ class Recipe(Rows):
             self.cursor = fields.index(selected)
         elif not self.selectable(self.cursor):
             self.cursor = next(i for i in range(self.cursor, -1, -1) if fields[i] is not None)
+        self._say()
 
     @staticmethod
     def _settings(values: Mapping[str, str], augment: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -120,6 +153,14 @@ class Recipe(Rows):
             key = self.with_keys("{compose.apply_fix} ")
             rows.append(split(fix, line((key, "accent"), ("apply ", "dim")), self.size.width))
         return rows
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        super().watch_cursor(old, new)
+        self._say()
+
+    def _say(self) -> None:
+        self.frame_hint = LINES.get(AUGMENT if self.field.startswith(AUGMENT) else self.field, " ")
+        self.show_frame_hint(self.has_focus)
 
     def on_resize(self, event: Any) -> None:
         super().on_resize(event)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual.binding import Binding
+from textual.content import Content
 from textual.events import Click, Resize
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -14,6 +15,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.widgets.lines import COMPONENTS, Line, StyledLines
+from tui.widgets.panel import Panel
 
 # For rows with a cursor where `k` is no command of the screen.
 VIM_KEYS = (Binding("k", "cursor(-1)", show=False), Binding("j", "cursor(1)", show=False))
@@ -37,6 +39,8 @@ class Rows(StyledLines, ScrollView, can_focus=True, inherit_bindings=False):
 
     cursor: reactive[int] = reactive(0, repaint=False)
     with_cursor = False
+    # What the frame says while the keys go here.
+    frame_hint = ""
 
     class Chosen(Message):
         """The person pressed the mouse twice on a row, or moved the cursor: `index` counts rows."""
@@ -122,9 +126,20 @@ class Rows(StyledLines, ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_focus(self) -> None:
         self._refresh_row(self.cursor)
+        # `has_focus` is set behind this.
+        self.show_frame_hint(True)
 
     def on_blur(self) -> None:
         self._refresh_row(self.cursor)
+        self.show_frame_hint(False)
+
+    def show_frame_hint(self, focused: bool) -> None:
+        """Say `frame_hint` on the panel's frame while the focus is here, where the widget has one."""
+        if not self.frame_hint or not isinstance(self.parent, Panel):
+            return
+        hint = Content(self.with_keys(self.frame_hint) if focused else "")
+        if self.parent.border_subtitle != hint:
+            self.parent.border_subtitle = hint
 
     # ------------------------------------------------------------------ moving
 
