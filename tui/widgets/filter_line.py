@@ -12,7 +12,7 @@ from textual.message import Message
 from tui.screens.prompt import LineInput
 from tui.widgets.lines import Lines, fit, line, split, width_of
 
-PLACEHOLDER = "optimizer:adam val/accuracy>0.97 not tag:old"
+PLACEHOLDER = "such as optimizer:adam val/accuracy>0.97 not tag:old"
 
 
 class FilterInput(LineInput):
