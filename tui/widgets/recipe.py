@@ -180,7 +180,8 @@ class Recipe(Rows):
         shown: Line = line(("✗" if failing else " ", "bad"), (fit(name, LABEL), "dim"))
         told: tuple[Span, ...] = line((remark, "dim")) if isinstance(remark, str) else remark
         if value in ABSENT:
-            value, style = ("enter adds one" if name in ("", "augment") else "none"), "dim"
+            value = self.with_keys("{compose.edit} adds one") if name in ("", "augment") else "none"
+            style = "dim"
         else:
             style = ""
         if len(value) + 2 + width_of(told) > room and not isinstance(remark, str):
