@@ -74,10 +74,16 @@ def age(then: float | None, now: float) -> str:
     return time.strftime("%b %y" if seconds > 300 * 86400 else "%d %b", time.localtime(then)).lstrip("0")
 
 
+def called(run: Summary) -> str:
+    """What a run is called where there are others of its experiment: the name that a person gave it, else the
+    experiment's with the letters that tell runs apart."""
+    return run.notes.name or (f"{run.name}-{run.run.rsplit('-', 1)[-1]}" if "-" in run.run else run.name)
+
+
 def _name(run: Summary, now: float) -> Span:
     notes = run.notes
     signs = ("⇡" if notes.pinned else "") + ("★" if notes.starred else "")
-    return (f"{signs} {run.label}" if signs else run.label, "")
+    return (f"{signs} {called(run)}" if signs else called(run), "")
 
 
 def _data(run: Summary, now: float) -> Span:

@@ -27,11 +27,11 @@ DARK = {
     "frame": "#4a515d",
     "cursor": "#2d3239",
     "cursor-dim": "#1a1d22",
-    "series-0": "#7fb4e0",
-    "series-1": "#ee8248",
-    "series-2": "#0dc288",
-    "series-3": "#b186ee",
-    "series-4": "#f0ee92",
+    "series-0": "#ee8248",
+    "series-1": "#0dc288",
+    "series-2": "#b186ee",
+    "series-3": "#f0ee92",
+    "series-4": "#7fb4e0",
     "series-5": "#e7e5e0",
 }
 LIGHT = {
@@ -39,11 +39,11 @@ LIGHT = {
     "frame": "#a9aeb5",
     "cursor": "#cfdff0",
     "cursor-dim": "#e6e8ea",
-    "series-0": "#0f5cb1",
-    "series-1": "#8d5202",
-    "series-2": "#1b6440",
-    "series-3": "#753c7a",
-    "series-4": "#3d3800",
+    "series-0": "#8d5202",
+    "series-1": "#1b6440",
+    "series-2": "#753c7a",
+    "series-3": "#3d3800",
+    "series-4": "#0f5cb1",
     "series-5": "#27150c",
 }
 # Nothing is known of the terminal's background: blue cannot be read on some black, yellow and cyan not on white. What
@@ -56,8 +56,8 @@ ANSI = {
     "series-0": "ansi_bright_blue",
     "series-1": "ansi_yellow",
     "series-2": "ansi_green",
-    "series-3": "ansi_magenta",
-    "series-4": "ansi_cyan",
+    "series-3": "ansi_cyan",
+    "series-4": "ansi_magenta",
     "series-5": "ansi_default",
 }
 _COLOURED = {
@@ -210,7 +210,7 @@ def install(app: App[Any], setting: str = "auto", environment: Mapping[str, str]
         app.register_theme(theme)
     system = app.console.color_system
     # Textual's own filters for NO_COLOR write greys, and the sequences for the terminal's own colours.
-    app._filters[:] = [one for one in app._filters if not isinstance(one, Monochrome | NoColor)]
+    app._filters[:] = [one for one in app._filters if not isinstance(one, Monochrome | NoColor | Plain)]
     app.no_color = colourless(system, environment)
     if app.no_color:
         app._filters.append(Plain())

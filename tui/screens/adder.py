@@ -175,9 +175,10 @@ class Adder(Dialogue[str | None]):
         # A block is known by its name; its layers stand beneath.
         text = item.call if self._typed.strip() and item.call.startswith(item.name) else item.name
         told = f"cannot be used: {item.refused}" if item.refused else item.line
+        shown = self._shape(item)
         return line(
             (" " + fit(text, name - 1), "dim" if item.refused else "strong"),
-            (" " + fit(self._shape(item), 17), "accent"),
+            (" " + fit(shown, 17), "accent" if shown.startswith("→") else "dim"),
             (fit(told, max(width - name - 19, 0)).rstrip(), "dim"),
         )
 

@@ -83,8 +83,13 @@ def told(row: Summary) -> str:
     return "  ".join(part for part in (f"{mark} {row.status}", best, row.source) if part)
 
 
+def cut(name: str) -> str:
+    """A name in little room."""
+    return name if len(name) <= NAME else name[: NAME - 1] + "…"
+
+
 def names_of_runs(rows: Mapping[str, Summary]) -> dict[str, str]:
     """What to call each run in little room, no two alike: the name a person gave it, else its id without the time."""
-    short = {run: (row.notes.name or run.split("-", 1)[-1])[:NAME] for run, row in rows.items()}
+    short = {run: cut(row.notes.name or run.split("-", 1)[-1]) for run, row in rows.items()}
     often = Counter(short.values())
     return {run: name if often[name] == 1 else run for run, name in short.items()}

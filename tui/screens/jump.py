@@ -37,8 +37,9 @@ class Jump(Dialogue[int | None]):
         hidden = []
         for letter, (_, panel) in self._panels.items():
             if panel.display:
+                # Over the corner: the name of the panel can still be read.
                 label = Static(Content(f" {letter} "), classes="jump-label", markup=False)
-                label.styles.offset = (panel.region.x + 2, panel.region.y)
+                label.styles.offset = (panel.region.x, panel.region.y)
                 yield label
             else:
                 hidden.append(f" {letter}  {safe(str(panel.border_title))} ")

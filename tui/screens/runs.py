@@ -14,7 +14,7 @@ from engine.store.listing import Summary
 from tui.commands import PANELS, RUN, RUNS, UNDO, bindings
 from tui.commands.runs import FILTERED, QUEUED, RESUMABLE, RUN_LIVE
 from tui.run_changes import RunChanges, RunsChanged
-from tui.run_columns import DEFAULT, DEFAULT_SORT, FIXED, Column, column, known
+from tui.run_columns import DEFAULT, DEFAULT_SORT, FIXED, Column, called, column, known
 from tui.run_list import RunList
 from tui.run_picture import PictureRead, PictureReader
 from tui.safe import safe
@@ -167,7 +167,7 @@ class RunsScreen(RunActions):
         run = self.selected()
         self.preview.show(run, self._pictures.picture(run) if run is not None else None)
         panel = self.query_one("#preview-panel", Panel)
-        title = Content(safe(run.label, 60) if run is not None else "Run")
+        title = Content(safe(called(run), 60) if run is not None else "Run")
         if panel.border_title != title:
             panel.border_title = title
         if run is not None and run.live:

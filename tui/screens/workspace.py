@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui.commands import FIX, IDLE, LIVE, MARKED, REDO, SHOWN, UNDO, footer
+from tui.commands import COMMANDS, FIX, IDLE, LIVE, MARKED, REDO, SHOWN, UNDO, footer
 from tui.safe import safe_lines
 from tui.widgets.lines import Line
 from tui.widgets.panel import Panel
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tui.app import LayerlabApp
 
 SMALLEST = (80, 24)
+NEXT_PANEL = next(command for command in COMMANDS if command.id == "next_panel")
 ONE_PANEL_BELOW = 110
 
 
@@ -139,6 +140,7 @@ class Workspace(Screen[None]):
         self._maximised = not self._maximised
         self.app.state.put(f"{self.where}.maximised", self._maximised)
         self._arrange(self.size.width)
+        self.show_header()
 
     def show_panel(self, panel: Panel) -> None:
         """Go to a panel."""
@@ -207,10 +209,14 @@ class Workspace(Screen[None]):
         counts = {"runs": len(app.stored.rows), "compare": len(app.marks), "train": len(app.running.queue)}
         self.query_one(Header).show(self.where, self.subject(), app.running.live, counts)
         states = self.states()
+        commands = footer(self.where)
+        if self.has_class("-one"):
+            # The others are out of sight: which key leads to them comes first.
+            commands = [NEXT_PANEL, *commands]
         self.query_one(Footer).show(
             [
                 (app.settings.shown_key(command), command.label, command.where)
-                for command in footer(self.where)
+                for command in commands
                 if not command.when or command.when in states
             ]
         )

@@ -38,7 +38,7 @@ COLUMNS = (
     Column("parameters", "params", 8),
     Column("update_ratio", "Δ/w", 10, True),
     Column("grad_norm", "‖grad‖", 9, True),
-    Column("weight_norm", "‖weight‖", 10, True),
+    Column("weight_norm", "‖weight‖", 9, True),
     Column("output", "output", 16),
 )
 SHOWN = ("output", "parameters", "weight_norm", "grad_norm", "update_ratio")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tui.output import count, duration, metric, number, shape
 from tui.run_columns import main
-from tui.safe import safe_lines
+from tui.safe import safe, safe_lines
 from tui.widgets.lines import Line, fit, line, split, width_of
 from tui.widgets.rows import VIM_KEYS, Rows
 from tui.widgets.status import MARKS
@@ -87,7 +88,7 @@ def _status(run: Summary, width: int) -> list[Line]:
         numbers.append(f"{count(run.parameters)} parameters")
     if run.device:
         numbers.append(run.device)
-    rows = [line(*spans), *(line((text, "dim")) for text in wrapped("   ".join(numbers), width, 2))]
+    rows = [line(*spans), *(line((text, "dim")) for text in gathered(numbers, width))]
     if run.reason not in ("", run.status):
         wrong = run.status in ("failed", "damaged")
         rows += [line((text, "bad" if wrong else "dim")) for text in wrapped(run.reason, width, 4)]
@@ -116,7 +117,7 @@ def _notes(run: Summary, width: int) -> list[Line]:
     signs = [text for there, text in ((notes.pinned, "⇡ pinned"), (notes.starred, "★ starred")) if there]
     tags = [f"#{tag}" for tag in notes.tags]
     if signs or tags:
-        rows += [line((text, "accent")) for text in wrapped("   ".join((*signs, *tags)), width, 3)]
+        rows += [line((text, "accent")) for text in gathered((*signs, *tags), width)[:3]]
     if notes.text.strip():
         rows += [(), *(line(text) for text in wrapped(notes.text, width, NOTE_LINES))]
     return rows
@@ -137,7 +138,7 @@ def _recipe(run: Summary, width: int) -> list[Line]:
             rest.append(f"{name.rsplit('.', 1)[-1].replace('_', ' ')} {value}")
     rows += [
         line(("           " if at else "also       ", "dim"), (text, "dim"))
-        for at, text in enumerate(wrapped("   ".join(rest), width - 11, 4))
+        for at, text in enumerate(gathered(rest, width - 11)[:4])
     ]
     return rows
 
@@ -237,3 +238,15 @@ def wrapped(text: str, width: int, most: int) -> list[str]:
         for piece in (textwrap.wrap(paragraph, max(width, 8)) or [""])
     ]
     return found if len(found) <= most else [*found[: most - 1], fit(found[most - 1] + " …", width)]
+
+
+def gathered(pieces: Iterable[str], width: int) -> list[str]:
+    """Short texts in lines of `width`, made safe, none broken in two that fits into a line."""
+    rows: list[str] = []
+    for piece in pieces:
+        text = safe(piece, 500)
+        if rows and len(rows[-1]) + 3 + len(text) <= width:
+            rows[-1] += f"   {text}"
+        else:
+            rows += textwrap.wrap(text, max(width, 8))
+    return rows
