@@ -40,7 +40,7 @@ async def test_a_run_is_shown_as_its_folder_tells_it(tmp_path: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await begin(pilot, app)
         text = screen_text(app)
-        assert f"● {RUN}" in text
+        assert f"● {RUN.split('-', 1)[1]}   Digits   cpu" in text
         assert "● running" in text
         assert "epoch 3 of 20" in text
         assert "15 %" in text

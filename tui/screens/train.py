@@ -65,7 +65,10 @@ class TrainScreen(TrainCharts):
         if view is None:
             return ()
         mark, style = MARKS.get(view.status, ("?", ""))
-        return line((f"{mark} ", style), (view.run, ""))
+        source = view.experiment.data.source.name if view.experiment is not None else ""
+        about = "".join(f"   {text}" for text in (source, view.device) if text)
+        # Without the time that an id begins with.
+        return line((f"{mark} ", style), (view.run.split("-", 1)[-1], ""), (about, "dim"))
 
     def run_changed(self, curves: bool) -> None:
         # Where epochs are short the table scrolls with every look at the run, which is most of what a terminal is sent.
