@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 import time
@@ -95,7 +96,9 @@ async def _live(app: LayerlabApp, training: FakeTraining) -> None:
 async def _damaged(app: LayerlabApp, training: FakeTraining) -> None:
     path = stored_run(app.store, 1, "damaged")
     for name in ("summary.json", "experiment.toml", "events.000.jsonl"):
-        (path / name).write_bytes(b"\x00\xff{[garbage" * 9)
+        (path / name).write_bytes(b"\x00\xff{[garbage\n" * 9)
+        # One that has just been written might be about to start.
+        os.utime(path / name, (1e9, 1e9))
     app.open_run(path)
 
 
