@@ -14,6 +14,7 @@ from textual.content import Content
 
 from engine.errors import LayerlabError
 from tui.filing import file_name
+from tui.safe import safe
 from tui.screens.choice import Choice
 from tui.screens.dialogue import Dialogue
 from tui.screens.prompt import Prompt
@@ -50,7 +51,7 @@ class CodeView(Dialogue[None]):
 
     def compose(self) -> ComposeResult:
         box = Vertical(CodeLines(id="lines"), id="code", classes="code")
-        box.border_title = Content(f"{self._file}, {len(self._code.splitlines())} lines")
+        box.border_title = Content(f"{safe(self._file)}, {len(self._code.splitlines())} lines")
         box.border_subtitle = Content("y copies, w writes to a file, esc closes")
         yield box
 
@@ -68,7 +69,7 @@ class CodeView(Dialogue[None]):
         self._say("copied to the clipboard")
 
     def _say(self, text: str) -> None:
-        self.query_one("#code").border_subtitle = Content(f"{text}; esc closes")
+        self.query_one("#code").border_subtitle = Content(safe(f"{text}; esc closes"))
 
     def action_write(self) -> None:
         def named(text: str | None) -> None:

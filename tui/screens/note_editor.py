@@ -10,8 +10,9 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import TextArea
 
-from tui.safe import safe, safe_lines
+from tui.safe import safe
 from tui.screens.dialogue import Dialogue
+from tui.widgets.visible_text import VisibleText
 
 
 class NoteEditor(Dialogue[str | None]):
@@ -26,12 +27,11 @@ class NoteEditor(Dialogue[str | None]):
     def __init__(self, title: str, text: str) -> None:
         super().__init__()
         self._title = title
-        # What stands in the note may be anything; what is edited is what can be seen.
-        self._text = safe_lines(text)
+        self._text = text
 
     def compose(self) -> ComposeResult:
-        area = TextArea(self._text, id="note-text", tab_behavior="focus", soft_wrap=True)
-        area.cursor_blink = False
+        # What stands in the note may be anything; what is edited is what can be seen.
+        area = VisibleText(self._text, id="note-text", tab_behavior="focus", soft_wrap=True)
         box = Vertical(area, id="note")
         box.border_title = Content(safe(f"Note on {self._title}", 60))
         box.border_subtitle = Content("^s keeps it   esc leaves it as it was")

@@ -12,16 +12,24 @@ from textual.content import Content
 from textual.geometry import Region
 from textual.widgets import Input, Static
 
-from tui.safe import safe_lines
+from tui.safe import safe, safe_lines
 from tui.screens.dialogue import Dialogue
 
 
 class LineInput(Input):
-    """Textual's input without a blinking cursor: at rest nothing is written to the terminal."""
+    """Textual's input without a blinking cursor: at rest nothing is written to the terminal. What cannot be seen is
+    made visible, whether it is there from the beginning or pasted."""
 
     def __init__(self, value: str, placeholder: str = "", id: str | None = None) -> None:
         super().__init__(value, placeholder=placeholder, id=id, select_on_focus=False, compact=True)
         self.cursor_blink = False
+
+    def validate_value(self, value: str) -> str:
+        return safe(value.replace("\t", " "))
+
+    def replace(self, text: str, start: int, end: int) -> None:
+        # Beforehand, for the cursor goes to the end of it.
+        super().replace(self.validate_value(text), start, end)
 
 
 class Prompt(Dialogue[str | None]):

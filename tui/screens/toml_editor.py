@@ -10,8 +10,7 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
 from textual.timer import Timer
-from textual.widgets import Static, TextArea
-from textual.widgets.text_area import Edit, EditResult
+from textual.widgets import Static
 
 from engine.errors import SpecError
 from engine.spec import Experiment, parse_experiment
@@ -19,6 +18,7 @@ from tui.safe import safe_lines
 from tui.screens.choice import Choice
 from tui.screens.dialogue import Dialogue
 from tui.suggestions import catalogue
+from tui.widgets.visible_text import VisibleText
 
 if TYPE_CHECKING:
     from tui.app import LayerlabApp
@@ -28,21 +28,16 @@ PAUSE = 0.15
 KEYS = "ctrl+s takes it over, esc leaves, ctrl+z and ctrl+y undo and redo here"
 
 
-class TomlText(TextArea):
-    """Textual's editor with the line that is wrong marked; what is pasted is made visible first."""
+class TomlText(VisibleText):
+    """The editor with the line that is wrong marked."""
 
     wrong_line: int | None = None
 
     def __init__(self, text: str) -> None:
+        # Escapes mean the same in a TOML text as what they stand for.
         super().__init__(
-            safe_lines(text), soft_wrap=False, show_line_numbers=True, tab_behavior="indent", highlight_cursor_line=True
+            text, soft_wrap=False, show_line_numbers=True, tab_behavior="indent", highlight_cursor_line=True
         )
-        self.cursor_blink = False
-
-    def edit(self, edit: Edit) -> EditResult:
-        # Escape sequences would reach the terminal; as escapes they mean the same in a TOML text.
-        edit.text = safe_lines(edit.text)
-        return super().edit(edit)
 
     def get_line(self, line_index: int) -> Text:
         text = super().get_line(line_index)
