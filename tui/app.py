@@ -101,7 +101,8 @@ class LayerlabApp(TypeAhead):
         self.running.take_up(self.state.get("queue"))
         self.marks.put(tuple(self.state.names("marks")), self.state.text("baseline") or None)
         self.show_mode("compose")
-        if not self.state.flag("met"):
+        # What is wrong with the settings comes first.
+        if not self.state.flag("met") and not self._notice[0]:
             self.tell(self._hint)
         # torch is imported by the check: only once the first screen is there.
         self.call_after_refresh(self._check_draft)

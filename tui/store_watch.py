@@ -65,14 +65,14 @@ class StoreWatch:
         self.version += 1
 
     def _work(self) -> None:
-        from engine.store.index import StoreIndex
+        from engine.store.index import Changes, StoreIndex
         from tui.filtering import prepare
 
         index = StoreIndex(self.store)
         first, problem = True, ""
-        while not self._ended:
-            self._wanted.clear()
-            began = time.monotonic()
+
+        def look() -> None:
+            nonlocal first, problem
             for changes in index.refresh():
                 if self._ended:
                     return
@@ -83,4 +83,15 @@ class StoreWatch:
                 if changes.changed or changes.removed or (first and changes.complete) or found != problem:
                     first, problem = first and not changes.complete, found
                     self._post(StoreChanged(changes, found))
+
+        while not self._ended:
+            self._wanted.clear()
+            began = time.monotonic()
+            try:
+                look()
+            except Exception as error:
+                # A thread that ended here would leave the list as it is for good, without a word.
+                first, problem = True, f"the store could not be read: {type(error).__name__}: {error}"
+                self._post(StoreChanged(Changes(problem=problem), problem))
+                index = StoreIndex(self.store)
             self._wanted.wait(max(SECONDS_BETWEEN_LOOKS, (time.monotonic() - began) / SHARE))
