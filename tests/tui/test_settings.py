@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from engine import catalogue
 from tests.tui.cli import CommandLine
+from tests.tui.fake_training import application, screen_text
 from tui.commands import COMMANDS
 from tui.settings import Settings, load_settings, settings_path
+from tui.state import State
 
 GOOD = """
 theme = "light"
@@ -162,3 +164,12 @@ def test_the_settings_of_the_readme_are_right(tmp_path: Path) -> None:
     settings, problems = loaded(tmp_path, example)
     assert problems == []
     assert len(settings.keys) == 3
+
+
+async def test_a_newcomer_is_told_first_what_is_wrong_with_the_settings(tmp_path: Path) -> None:
+    app, _ = application(tmp_path)
+    app.state = State(None)
+    app.tell("settings.toml: there is no setting `colour`", wrong=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        assert "there is no setting `colour`" in screen_text(app)
