@@ -37,8 +37,8 @@ FOLDER = Path(__file__).parent / "pictures"
 SIZE = (120, 40)
 FONTS = 'ui-monospace, "SF Mono", Menlo, "Cascadia Mono", Consolas, "DejaVu Sans Mono", monospace'
 PATIENCE = 300.0
-# The width of a cell in rich's pictures.
-CELL = 12.2
+# The size of a cell in rich's pictures, and how far the line that letters stand on is below its top.
+CELL, LINE, ASCENT = 12.2, 24.4, 18.5
 EPOCHS = 60
 
 MLP = (*"aflat", "enter", *"alin 300", "enter", *"arelu", "enter", *"alin 100", "enter", *"arelu", "enter")
@@ -135,14 +135,36 @@ def for_a_page(svg: str) -> str:
 def _placed(found: re.Match[str]) -> str:
     style, x, y, clip, escaped = found.groups()
     text = html.unescape(escaped).replace("\xa0", " ")
+    blocks = "".join(
+        _block(run, float(x) + CELL * cell_len(text[: run.start()]), float(y[3:-1]) - ASCENT, style)
+        for run in re.finditer(r"([▀▁-▏])\1*", text)
+    )
+    text = re.sub("[▀▁-▏]", " ", text)
     words = "".join(
         '<tspan x="{}">{}</tspan>'.format(
             " ".join(f"{float(x) + CELL * cell_len(text[:at]):.6g}" for at in range(word.start(), word.end())),
             html.escape(word[0]),
         )
-        for word in re.finditer(r"\S+", text)
+        # In short pieces: some readers know only of the first place in a list.
+        for word in re.finditer(r"\S{1,8}", text)
     )
-    return f'<text class="{style}" {y}{clip}>{words}</text>' if words else ""
+    return blocks + (f'<text class="{style}" {y}{clip}>{words}</text>' if words else "")
+
+
+def _block(run: re.Match[str], x: float, y: float, style: str) -> str:
+    """Block elements as rectangles: a font that is a little narrower than the cells would leave gaps between them."""
+    code = ord(run[1])
+    top, width, height = 0.0, 1.0, 1.0
+    if code == 0x2580:
+        height = 0.5
+    elif code <= 0x2588:
+        height = (code - 0x2580) / 8
+        top = 1 - height
+    else:
+        width = (0x2590 - code) / 8
+    across = CELL * (width if len(run[0]) == 1 else len(run[0]))
+    corner = f'x="{x:.6g}" y="{y + top * LINE:.6g}"'
+    return f'<rect class="{style}" {corner} width="{across:.6g}" height="{height * LINE:.6g}"/>'
 
 
 async def walk(walk: Walk) -> None:
