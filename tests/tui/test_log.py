@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.app import App, ComposeResult
 
+from engine.events import Message
+from tests.tui.fake_training import application, screen_text, until
 from tests.tui.one_widget import OneWidget, text_of
 from tui.watching import LogLine
 from tui.widgets.log import KINDS, ROWS_A_MESSAGE, Log, wrap
@@ -173,3 +176,21 @@ def test_wrapped_text_fits_and_loses_nothing(text: str, width: int, exact: bool)
         assert "".join(pieces) == text
     elif cell_len(text) > width:
         assert "".join("".join(pieces).split()) == "".join(text.split())
+
+
+async def test_what_has_a_text_in_it_is_found_wherever_it_stands(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: app.view is not None and app.view.live)
+        training.emit(Message("warning", "a Plateau was reached"), *(Message("info", f"line {n}") for n in range(100)))
+        app.screen.query_one(Log).focus()
+        await until(pilot, lambda: "line 99" in screen_text(app))
+        await pilot.press("f", *"plateau", "enter")
+        await until(pilot, lambda: "a Plateau was reached" in screen_text(app))
+        assert "line 99" not in screen_text(app)
+        assert "with `plateau`" in screen_text(app)
+        await pilot.press("f", *"[b]zebra", "enter")
+        await until(pilot, lambda: "nothing has `[b]zebra` in it yet" in screen_text(app))
+        await pilot.press("f", "backspace", "enter")
+        await until(pilot, lambda: "line 99" in screen_text(app))

@@ -34,7 +34,10 @@ class Log(Rows):
     HELP = """What the run has said (⚠ warnings, ✗ errors), what was asked of it, and behind a │ what Python or native
     code printed: it is in the run's console.log. The newest stays in view; scroll back with ↑ and page up, return with
     end."""
-    BINDINGS: ClassVar = [Binding("e", "kind", "Show warnings alone, leave out prints, prints alone, all", show=False)]
+    BINDINGS: ClassVar = [
+        Binding("e", "kind", "Show warnings alone, leave out prints, prints alone, all", show=False),
+        Binding("f", "find", "Show only what has a certain text in it; none shows all again", show=False),
+    ]
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -43,13 +46,14 @@ class Log(Rows):
         self._wrapped: dict[int, tuple[Any, list[Line]]] = {}
         self._owners: list[Any] = []
         self._kind = 0
+        self._wanted = ""
         self._seen: Any = None
         self.hint = ""
 
     def show(self, messages: Sequence[Any]) -> None:
         """Draw messages, oldest first: objects with `level`, `text` and, where it is known, `time` in unix seconds."""
         self._messages = messages
-        drawn = (self.size.width, len(messages), messages[-1] if messages else None, self._kind)
+        drawn = (self.size.width, len(messages), messages[-1] if messages else None, self._kind, self._wanted)
         if drawn == self._drawn:
             return
         if self._drawn[:1] != drawn[:1]:
@@ -70,6 +74,7 @@ class Log(Rows):
         self._wrapped = wrapped
         if not rows:
             told = f"nothing of this kind yet; e shows {KINDS[(self._kind + 1) % len(KINDS)][0] or 'all'}"
+            told = f"nothing has `{safe(self._wanted)}` in it yet; f changes that" if self._wanted else told
             rows = [line((f" {told if messages else EMPTY}", "dim"))]
         self.set_rows(rows, ())
         if self.follows:
@@ -87,11 +92,28 @@ class Log(Rows):
 
     def _chosen(self) -> list[Any]:
         levels = KINDS[self._kind][1]
+        wanted = self._wanted.casefold()
         kept = list(self._messages[-KEPT:])
+        if wanted:
+            kept = [message for message in kept if wanted in str(message.text).casefold()]
         return [message for message in kept if getattr(message, "level", "info") in levels] if levels else kept
 
     def action_kind(self) -> None:
-        self._kind = (self._kind + 1) % len(KINDS)
+        self._choose((self._kind + 1) % len(KINDS), self._wanted)
+
+    def action_find(self) -> None:
+        # Here, for widgets are imported before dialogues.
+        from tui.screens.prompt import Prompt
+
+        def typed(text: str | None) -> None:
+            if text is not None:
+                self._choose(self._kind, text.strip())
+
+        title = "show what has this in it; nothing shows all"
+        self.app.push_screen(Prompt(title, self._wanted, lambda _: "", replace=True), typed)
+
+    def _choose(self, kind: int, wanted: str) -> None:
+        self._kind, self._wanted = kind, wanted
         self._owners = []
         self.follows = True
         self.show(self._messages)
@@ -107,6 +129,7 @@ class Log(Rows):
         if not isinstance(self.parent, Panel):
             return
         told = [KINDS[self._kind][0]] if self._kind else []
+        told += [f"with `{safe(self._wanted, 20)}`"] if self._wanted else []
         if self.follows:
             self._seen = self._messages[-1] if self._messages else None
         elif self._messages:
