@@ -42,7 +42,7 @@ class Filing:
             self._app.draft_changed()
             self._app.tell(f"opened {path}")
 
-        self._app.push_screen(Prompt("open a file", "", wrong_to_open, late=True), chosen)
+        self._app.push_screen(Prompt("Open a file", "", wrong_to_open, late=True), chosen)
 
     def choose_preset(self) -> None:
         """Begin from one of the presets."""
@@ -83,7 +83,7 @@ class Filing:
             else:
                 self._write(path, then)
 
-        self._app.push_screen(Prompt("save as", proposed, wrong_to_save, late=True), named)
+        self._app.push_screen(Prompt("Save as", proposed, wrong_to_save, late=True), named)
 
     def _ask_overwrite(self, path: Path, why: str, then: Callable[[], None] | None) -> None:
         def answered(answer: str | None) -> None:

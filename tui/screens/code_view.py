@@ -85,7 +85,7 @@ class CodeView(Dialogue[None]):
             else:
                 self._write(path)
 
-        self.app.push_screen(Prompt("write to", self._file, _wrong_path, late=True), named)
+        self.app.push_screen(Prompt("Write to", self._file, _wrong_path, late=True), named)
 
     def _write(self, path: Path) -> None:
         from engine.store import files

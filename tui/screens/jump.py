@@ -48,6 +48,10 @@ class Jump(Dialogue[int | None]):
             box.border_title = Content("Go to")
             yield box
 
+    def on_resize(self) -> None:
+        # Elsewhere are other panels, or none.
+        self.call_after_refresh(self.recompose)
+
     def on_key(self, event: Key) -> None:
         if event.key == "escape":
             # A key that is stopped here reaches no binding.

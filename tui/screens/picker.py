@@ -68,6 +68,9 @@ class Picker(Dialogue[str | None]):
         self.query_one(Input).focus()
         self.call_after_refresh(self._show)
 
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show)
+
     def on_input_changed(self) -> None:
         self._narrow()
         self.query_one(Found).cursor = 0

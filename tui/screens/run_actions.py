@@ -9,6 +9,7 @@ from engine.errors import LayerlabError
 from engine.spec import Experiment, load_experiment
 from engine.store.listing import Summary
 from tui.run_changes import RunChanges, told
+from tui.run_columns import called
 from tui.safe import safe
 from tui.screens.choice import Choice
 from tui.screens.note_editor import NoteEditor
@@ -53,7 +54,7 @@ class RunActions(Workspace):
             return
         answers = (
             ("m", f"the {len(marked)} marked runs", "marked"),
-            ("o", f"only {safe(run.label, 40)}", "one"),
+            ("o", f"only {safe(called(run), 40)}", "one"),
         )
 
         def answered(answer: str | None) -> None:
@@ -147,7 +148,7 @@ class RunActions(Workspace):
             if name:
                 self._ask(run, name)
 
-        self.app.push_screen(Choice("Stop", f"How shall {run.label[:60]} end?", STOPS), answered)
+        self.app.push_screen(Choice("Stop", f"How shall {called(run)[:60]} end?", STOPS), answered)
 
     def _ask(self, run: Summary, name: str) -> None:
         running = self.app.running
@@ -208,7 +209,7 @@ class RunActions(Workspace):
             if text is not None and text != run.notes.text.rstrip():
                 self.changes.note([run], f"note on {run.label}", text=text)
 
-        self.app.push_screen(NoteEditor(run.label, run.notes.text), given)
+        self.app.push_screen(NoteEditor(called(run), run.notes.text), given)
 
     def action_pin(self) -> None:
         def pin(runs: Sequence[Summary]) -> None:

@@ -72,7 +72,7 @@ class TomlEditor(Dialogue[Experiment | None]):
         box = Vertical(
             TomlText(self._before), Static(Content(KEYS), id="beneath", markup=False), id="toml", classes="code"
         )
-        box.border_title = Content("the experiment as TOML")
+        box.border_title = Content("The experiment as TOML")
         yield box
 
     def on_mount(self) -> None:

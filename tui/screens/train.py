@@ -120,10 +120,10 @@ class TrainScreen(TrainCharts):
 
     def action_set_lr(self) -> None:
         lr = self.app.view.lr if self.app.view is not None else None
-        self._ask_number("learning rate", "set_lr", float, "" if lr is None else f"{lr:g}")
+        self._ask_number("Learning rate", "set_lr", float, "" if lr is None else f"{lr:g}")
 
     def action_add_epochs(self) -> None:
-        self._ask_number("epochs to add", "add_epochs", int, "")
+        self._ask_number("Epochs to add", "add_epochs", int, "")
 
     def _ask_number(self, title: str, request: str, kind: Callable[[str], float | int], text: str) -> None:
         if not self.app.running.shown_live:

@@ -124,7 +124,7 @@ class CompareTable(Rows):
     def _out_of_view(self, shown: range) -> str:
         left, right = shown.start, len(self._runs) - shown.stop
         told = [f"← {left}"] if left else []
-        return " " + "   ".join([*told, f"{right} →"] if right else told)
+        return " " + "   ".join([*told, f"{right} more →"] if right else told)
 
     def _line(self, row: Row, shown: range, width: int) -> Line:
         if row.note:

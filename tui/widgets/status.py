@@ -41,7 +41,7 @@ class Header(Lines):
         wide = self.size.width >= WIDE
         spans: list[tuple[str, str]] = [(" layerlab", "strong")] if wide else []
         for key, name in VIEWS:
-            spans.append((f"   {key} " if wide else f" {key} ", "dim"))
+            spans.append((f"   {key} " if wide else f"  {key} " if spans else f" {key} ", "dim"))
             spans.append((name.capitalize(), "accent" if name == active else "dim"))
             if name == "train" and live:
                 spans.append((" ●", "accent"))
