@@ -157,6 +157,8 @@ class RunWriter:
         if self._dirty and (self._must_sync or now >= self._due["sync"]):
             self._due["sync"] = now + SYNC_SECONDS
             self._must_sync = not self._attempt("sync", self._sync)
+            # An epoch may last for hours: lists tell meanwhile how long the run has lasted.
+            self._summary_changed = True
         if self._summary_changed and self._is_due("summary", now, SUMMARY_SECONDS):
             self._summary_changed = not self._attempt("summary", self._write_summary)
         if self._is_due("beat", now, owner.BEAT_SECONDS):

@@ -50,6 +50,18 @@ def test_run_from_first_event_to_last_is_what_the_reader_sees(tmp_path):
     assert not list(path.glob(".*"))
 
 
+def test_a_list_learns_how_long_a_run_has_lasted_before_its_epoch_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.store.writer.SYNC_SECONDS", 0.2)
+    path = new_run(tmp_path)
+    with RunWriter(path, telemetry=False) as writer:
+        writer.put(started())
+        for step in (1, 2):
+            before = summarize(path).seconds or 0.0
+            writer.put(progress(step))
+            wait_for(lambda before=before: (summarize(path).seconds or 0.0) > before)
+        assert summarize(path).epoch == 0
+
+
 def test_event_is_on_the_disk_within_half_a_second(tmp_path):
     path = new_run(tmp_path)
     with RunWriter(path, telemetry=False) as writer:
