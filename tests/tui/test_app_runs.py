@@ -360,8 +360,13 @@ async def test_the_list_is_in_view_while_a_filter_is_typed_on_a_small_terminal(t
         await runs(pilot, app, 3)
         await pilot.press(*["tab"] * panel, "slash", *"bet")
         await pilot.pause()
-        assert "✓ beta" in screen_text(app)
-        assert "✓ alpha" not in screen_text(app)
+        text = screen_text(app)
+        assert "✓ beta" in text
+        assert "✓ alpha" not in text
+        assert "enter to the list  esc show all runs" in text
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "enter open" in screen_text(app)
 
 
 async def test_what_was_said_on_one_screen_is_not_said_on_the_next(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from textual.content import Content
+from textual.events import DescendantFocus
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -28,6 +29,7 @@ from tui.widgets.queue_table import QueueTable
 from tui.widgets.rows import Rows
 from tui.widgets.run_preview import RunPreview, wrapped
 from tui.widgets.run_table import RunTable
+from tui.widgets.status import Footer
 
 # While the store is read for the first time its runs come in many batches: the first is drawn at once.
 SECONDS_BETWEEN_DRAWS = 0.3
@@ -82,6 +84,16 @@ class RunsScreen(RunActions):
             # What is typed narrows the list down: that is what a small terminal shows meanwhile.
             return self.query_one("#runs-panel", Panel)
         return super().panel_of(widget)
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        # Other keys may hold there. What shows the panel is called as well, behind this.
+        self.app_states()
+
+    def show_header(self) -> None:
+        super().show_header()
+        if self.is_running and isinstance(self.focused, FilterInput):
+            # Every other key is typed.
+            self.query_one(Footer).show([("enter", "to the list", RUNS), ("esc", "show all runs", RUNS)])
 
     # ------------------------------------------------------------------ what is remembered
 
