@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
 from tests.tui.cli import CommandLine
+from tests.tui.pictured import Screens, fixed_world
+from tests.tui.pictures import Pictures
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +45,15 @@ def layerlab(
     for name in ("LAYERLAB_RUNS", "LAYERLAB_DATA", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     return CommandLine(tmp_path, capsys)
+
+
+@pytest.fixture
+def screens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known_terminal: None) -> Iterator[Screens]:
+    """Applications that look the same on every machine."""
+    yield from fixed_world(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def pictures(snapshot: SnapshotAssertion, tmp_path: Path) -> Pictures:
+    """Compares the screen with pictures taken before."""
+    return Pictures(snapshot, tmp_path)

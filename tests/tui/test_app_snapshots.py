@@ -1,64 +1,76 @@
-"""How the screens look, at three sizes of terminal; `pytest --snapshot-update` takes the pictures anew."""
+"""How the four screens look, in every size and theme; pictures.py says how to take the pictures anew."""
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-from typing import Any
+from engine.presets import preset
+from engine.spec import with_settings
+from tests.tui.gallery import BATCHNORM, CNN, MLP, STEPPED, STOPPED
+from tests.tui.pictured import Screens
+from tests.tui.pictures import SMALLER, Pictures
 
-import pytest
-from textual.pilot import Pilot
-
-from tests.tui.fake_training import application, until
-
-SIZES = [(80, 24), (120, 40), (200, 50)]
-
-
-@pytest.fixture(autouse=True)
-def in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log shows the time of day; colours do not depend on the terminal of whoever runs the tests."""
-    monkeypatch.setenv("TZ", "UTC")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    time.tzset()
+COMPOSED = with_settings(preset("batchnorm"), [STEPPED])
+FAILING = preset("cnn").with_(
+    networks={
+        "model": preset("cnn").network.with_(layers=["Conv2d(32, 3)", "ReLU()", "Linear(300)", "Linear(classes)"])
+    }
+)
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_compose(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
-    app, _ = application(tmp_path)
-
-    async def checked(pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: app.report is not None)
+async def test_compose(screens: Screens, pictures: Pictures) -> None:
+    app = screens.empty(COMPOSED)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await screens.composed(pilot)
         await pilot.press("down", "down")
-        await pilot.pause()
-
-    assert snap_compare(app, terminal_size=size, run_before=checked)
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_train(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
-    app, training = application(tmp_path)
-
-    async def trained(pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: app.report is not None)
-        await pilot.press("ctrl+r")
-        await until(pilot, lambda: app.view is not None)
-        for number in range(1, 13):
-            training.epoch(number, best=number != 12)
-        training.reading()
-        training.say("warning", "layer 6: 31 % of its ReLU units never fire; a lower learning rate may wake them")
-        training.end("stopped", "as asked")
-        await until(pilot, lambda: app.view is not None and app.view.status == "stopped" and not app.run_watch._stale)
-        await pilot.pause()
-
-    assert snap_compare(app, terminal_size=size, run_before=trained)
+        await pictures.take_all(pilot, screens.still(app))
+    pictures.check()
 
 
-def test_help(snap_compare: Any, tmp_path: Path) -> None:
-    app, _ = application(tmp_path)
+async def test_train(screens: Screens, pictures: Pictures) -> None:
+    app = screens.with_runs(marks=(MLP,))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await screens.composed(pilot)
+        app.open_run(app.store / STOPPED.run)
+        await pictures.take_all(pilot, screens.still(app))
+    pictures.check()
 
-    async def asked(pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: app.report is not None)
-        await pilot.press("question_mark")
-        await pilot.pause()
 
-    assert snap_compare(app, terminal_size=(120, 40), run_before=asked)
+async def test_runs(screens: Screens, pictures: Pictures) -> None:
+    app = screens.with_runs(marks=(BATCHNORM, MLP, CNN))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await screens.composed(pilot)
+        for name in ("lenet", "resnet"):
+            app.running.queue.add(preset(name))
+        app.running.queue.held = True
+        app.queue_changed()
+        await pilot.press("3")
+        await pictures.take_all(pilot, screens.still(app))
+    pictures.check()
+
+
+async def test_compare(screens: Screens, pictures: Pictures) -> None:
+    app = screens.with_runs(marks=(MLP, BATCHNORM, CNN))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await screens.composed(pilot)
+        await pilot.press("4")
+        await pictures.take_all(pilot, screens.still(app))
+    pictures.check()
+
+
+async def test_a_network_that_fails(screens: Screens, pictures: Pictures) -> None:
+    app = screens.empty(FAILING)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await screens.composed(pilot)
+        await pilot.press("exclamation_mark")
+        await pictures.take_all(pilot, screens.still(app), SMALLER, ["dark"])
+    pictures.check()
+
+
+async def test_nothing_trained_yet(screens: Screens, pictures: Pictures) -> None:
+    """Train, Runs and Compare say what would fill them."""
+    app = screens.empty()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await screens.composed(pilot)
+        for key, name in (("2", "train"), ("3", "runs"), ("4", "compare")):
+            await pilot.press(key)
+            await pictures.take_all(pilot, screens.still(app), SMALLER, ["dark"], name)
+    pictures.check()
