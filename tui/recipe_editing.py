@@ -17,6 +17,7 @@ from tui.screens.prompt import Prompt
 from tui.stepping import stepped
 from tui.suggestions import catalogue
 from tui.widgets.recipe import AUGMENT, SETTINGS
+from tui.widgets.recipe import LINES as LINES_OF_SETTINGS
 
 if TYPE_CHECKING:
     from textual.geometry import Region
@@ -86,8 +87,9 @@ class RecipeEditing:
                 self._set(field, text)
 
         text = self.text(field)
+        told = LINES_OF_SETTINGS.get(field, "")
         prompt = Prompt(
-            name_of(field),
+            f"{name_of(field)}: {told}" if told else name_of(field),
             text,
             lambda typed: wrong_setting(self._experiment, field, typed),
             self._region(),
