@@ -166,11 +166,11 @@ async def test_a_small_terminal_shows_one_panel_and_tab_goes_to_the_next(tmp_pat
     app, _ = application(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "Linear(300)" in screen_text(app))
-        assert "optimizer" not in screen_text(app)
+        assert "scheduler" not in screen_text(app)
         await pilot.press("tab")
-        await until(pilot, lambda: "optimizer" in screen_text(app))
+        await until(pilot, lambda: "scheduler" in screen_text(app))
         assert "Linear(300)" not in screen_text(app)
-        assert "optimizer" in screen_text(app)
+        assert "scheduler" in screen_text(app)
 
 
 async def test_help_and_palette_name_every_command(tmp_path: Path) -> None:
