@@ -16,6 +16,7 @@ from tui.checker import Answer, Check, Checked, Checker, engine_check
 from tui.commands import COMMANDS, EVERYWHERE, RUN, Command, bindings
 from tui.commands.everywhere import HINT
 from tui.draft import Draft
+from tui.event_loop import all_is_imported
 from tui.filing import Filing, content
 from tui.leaving import leave
 from tui.live import Training
@@ -155,6 +156,7 @@ class LayerlabApp(TypeAhead):
 
     def on_checked(self, message: Checked) -> None:
         answer: Answer = message.answer
+        all_is_imported()
         if answer.number != self._question:
             return
         self.report, self._placed, self.checked = answer.report, answer.problem, True

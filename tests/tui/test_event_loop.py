@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from tui import event_loop
-from tui.event_loop import SparingSelector
+from tui.event_loop import SparingSelector, all_is_imported
 
 
 @pytest.fixture
@@ -85,3 +86,24 @@ def test_the_interpreter_is_handed_over_as_before_once_the_application_has_ended
 
     assert event_loop.run(Asked()) == pytest.approx(event_loop.SWITCH_INTERVAL)  # type: ignore[arg-type]
     assert sys.getswitchinterval() == before
+
+
+def test_what_was_imported_is_not_looked_through_for_garbage_again_and_collection_goes_on_afterwards() -> None:
+    before = gc.get_threshold()
+    gc.disable()
+    try:
+        all_is_imported()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 10_000
+        assert len(gc.get_objects()) < gc.get_freeze_count()
+        frozen = gc.get_freeze_count()
+        all_is_imported()  # once more changes nothing
+        assert gc.get_freeze_count() <= frozen
+        cycle: list[object] = []
+        cycle.append(cycle)
+        del cycle
+        assert gc.collect() >= 1
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
+        gc.enable()
