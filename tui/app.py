@@ -79,7 +79,7 @@ class LayerlabApp(TypeAhead):
         self.checked = False
         self.mode_shown = "compose"
         self._terminal = terminal
-        self._checker = Checker(data_folder, self._answered, check)
+        self._checker = Checker(data_folder, self._answered, check, self.stored.looked)
         self._question = 0
         self._leaving = False
         self._notice = ("", False)
@@ -105,7 +105,8 @@ class LayerlabApp(TypeAhead):
         # What is wrong with the settings comes first.
         if not self.state.flag("met") and not self._notice[0]:
             self.tell(self._hint)
-        # torch is imported by the check: only once the first screen is there.
+        # The first screen first, then what the store holds, and only then torch, which the check imports.
+        self.call_after_refresh(self.stored.want)
         self.call_after_refresh(self._check_draft)
 
     def on_unmount(self) -> None:

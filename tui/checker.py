@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Long enough for what a paste or a macro types; with the check's own time an answer is there within 150 ms.
 PAUSE = 0.025
+MOST_PATIENCE = 2.0
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,23 @@ def respelt(call: Call, kind: str) -> Call:
 
 
 class Checker:
-    """`ask` returns at once; `answer` is called in the checker's thread, never for a question that was overtaken."""
+    """`ask` returns at once; `answer` is called in the checker's thread, never for a question that was overtaken.
 
-    def __init__(self, data_folder: Path, answer: Callable[[Answer], None], check: Check = engine_check) -> None:
+    The first question waits until `after` is set, or MOST_PATIENCE seconds: the import of torch takes the interpreter
+    for seconds, and what is soon done should be done before.
+    """
+
+    def __init__(
+        self,
+        data_folder: Path,
+        answer: Callable[[Answer], None],
+        check: Check = engine_check,
+        after: threading.Event | None = None,
+    ) -> None:
         self._data_folder = data_folder
         self._answer = answer
         self._check = check
+        self._after = after
         self._changed = threading.Condition()
         self._number = 0
         self._question: Experiment | None = None
@@ -130,6 +142,8 @@ class Checker:
             self._changed.notify()
 
     def _work(self) -> None:
+        if self._after is not None:
+            self._after.wait(MOST_PATIENCE)
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._ended or self._question is not None)

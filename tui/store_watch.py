@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LOOKS = 3.0
 # A look at ten thousand runs may take a while; it shall not take more than this part of the time.
 SHARE = 0.01
+MOST_SECONDS_BETWEEN_LOOKS = 15.0
 
 
 class StoreChanged(Message):
@@ -37,6 +38,8 @@ class StoreWatch:
         self.version = 0
         self.complete = False
         self.problem = ""
+        # Set once it has been looked at as a whole, with or without success.
+        self.looked = threading.Event()
         self._post = post
         self._wanted = threading.Event()
         self._ended = False
@@ -53,6 +56,7 @@ class StoreWatch:
         """No more looks."""
         self._ended = True
         self._wanted.set()
+        self.looked.set()
 
     def take(self, message: StoreChanged) -> None:
         """Bring the rows up to date."""
@@ -94,4 +98,6 @@ class StoreWatch:
                 first, problem = True, f"the store could not be read: {type(error).__name__}: {error}"
                 self._post(StoreChanged(Changes(problem=problem), problem))
                 index = StoreIndex(self.store)
-            self._wanted.wait(max(SECONDS_BETWEEN_LOOKS, (time.monotonic() - began) / SHARE))
+            self.looked.set()
+            pause = max(SECONDS_BETWEEN_LOOKS, (time.monotonic() - began) / SHARE)
+            self._wanted.wait(min(pause, MOST_SECONDS_BETWEEN_LOOKS))
