@@ -9,8 +9,9 @@ run: .venv/.installed
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/layerlab; \
 	else echo "No terminal here, so no application: running 'layerlab demo' instead."; exec $(BIN)/layerlab demo; fi
 
+# Two processes: most tests wait for something most of the time, and more of them would want memory for as many torches.
 test: .venv/.installed-dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

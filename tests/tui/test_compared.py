@@ -142,7 +142,7 @@ async def test_more_runs_than_fit_come_into_view_with_the_cursor(tmp_path: Path)
     async with app.run_test(size=(80, 24)) as pilot:
         await trained(app, training, pilot, [with_settings(preset("mlp"), [f"seed={seed}"]) for seed in range(7)])
         await pilot.press("4")
-        await until(pilot, lambda: "5 →" in screen_text(app))
+        await until(pilot, lambda: "5 more →" in screen_text(app))
         await pilot.press(*["right"] * 6)
         await pilot.pause()
         assert "← 5" in screen_text(app)

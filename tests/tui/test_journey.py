@@ -101,7 +101,7 @@ def test_three_networks_are_composed_trained_compared_and_found_again(
             screen.until(lambda name=name: re.search(rf"{name}( \*)? +Digits", screen.text))
         screen.press("3")
         for name in NETWORKS:
-            screen.until(lambda name=name: re.search(rf"✓ {name} .* \d\d\.\d\d %", screen.text))
+            screen.until(lambda name=name: re.search(rf"✓ {name}-\w+ .* \d\d\.\d\d %", screen.text))
         go(screen, (("<home><space><down><space><down><space>", "4 Compare 3"), ("c", COMPARED)))
         first = screen.text
         go(screen, (("<right><right>", r"\bmlp\b"),))

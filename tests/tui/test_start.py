@@ -15,7 +15,7 @@ from tui.screens.runs import RunsScreen
 from tui.screens.train import TrainScreen
 from tui.screens.workspace import Workspace
 
-# What the first frame must not wait for: the check, which is asked once it was drawn, tells what is there by then.
+# What the first frame must not wait for: the store, looked at once it was drawn, tells what is there by then.
 FIRST_FRAME = """
 import asyncio, sys, threading
 from pathlib import Path
@@ -25,9 +25,11 @@ from tui.app import LayerlabApp
 there, asked = [], threading.Event()
 
 def check(experiment, data_folder):
+    raise RuntimeError("enough")
+
+def want():
     there.extend(sys.modules)
     asked.set()
-    raise RuntimeError("enough")
 
 class NoTraining:
     alive = False
@@ -35,6 +37,7 @@ class NoTraining:
 async def main():
     store = Path(sys.argv[1])
     app = LayerlabApp(preset("batchnorm"), NoTraining(), store, store=store, check=check)
+    app.stored.want = want
     async with app.run_test(size=(120, 40)) as pilot:
         while not asked.is_set():
             await pilot.pause(0.02)

@@ -94,6 +94,9 @@ def y_marks(scale: axes.Scale, rows: int, metric: str) -> dict[int, str]:
     found: dict[int, str] = {}
     for place, value in marks:
         share = (scale.high / 2 - place / 2) / (scale.high / 2 - scale.low / 2 or 1.0)
+        if not math.isfinite(share):
+            # An axis that ends beyond every float has no place for it.
+            continue
         row = min(max(int(share * (4 * rows - 1) + 0.5) // 4, 0), rows - 1)
         # A logarithmic axis has its values ever closer: each is written by itself.
         found.setdefault(row, axes.y_label(value, metric, value if scale.log else apart))
