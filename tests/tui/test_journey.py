@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,19 @@ def test_three_networks_are_composed_trained_compared_and_found_again(
         assert again.ended() == 0
     finally:
         again.close()
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.3, 0.7, 1.2, 1.8])
+def test_whoever_quits_while_torch_is_being_imported_is_let_go_at_once(
+    place: tuple[Path, dict[str, str]], wait: float
+) -> None:
+    screen = begin(place, WIDE)
+    try:
+        screen.until("BatchNorm1d")
+        end = time.monotonic() + wait
+        while time.monotonic() < end:
+            screen.read()
+        screen.press("q")
+        assert screen.ended() == 0
+    finally:
+        screen.close()
