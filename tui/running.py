@@ -40,6 +40,8 @@ class RunRead(Message):
 
 # Bytes of events: more than these take longer to read than a key may wait for.
 AT_ONCE = 1 << 20
+# What a run is called that ended before its time.
+CAN_GO_ON = ("stopped", "interrupted", "failed")
 NOT_LIVE = "the run shown is not live: {everywhere.train_now} trains what is composed"
 
 
@@ -50,6 +52,8 @@ class Running:
         self._app = app
         self.training = training
         self.queue = Queue()
+        # What was begun by the person and not by the queue, the last one.
+        self._wanted: Waiting | None = None
         self.shown: RunWatch | None = None
         self.path: Path | None = None
         self.trained: set[Experiment] = set()
@@ -98,12 +102,12 @@ class Running:
         if self.live:
             self._app.tell(f"{item.name} waits: {_waiting(len(self.queue))} behind the run that is live")
         else:
-            # The person wants this one now; what was left from an earlier sitting follows it.
-            self.queue.items.insert(0, self.queue.items.pop())
-            self.queue.held = False
+            # The person wants this one now; what is held in the queue stays held.
+            self.queue.items.pop()
             self._failures.clear()
             self._asked_at = self._app.keys_taken
-            self.next()
+            self._wanted = item
+            self._begin(item)
         self._app.queue_changed()
 
     def next(self) -> bool:
@@ -113,11 +117,14 @@ class Running:
         item = self.queue.take()
         if item is None:
             return False
+        self._begin(item)
+        return True
+
+    def _begin(self, item: Waiting) -> None:
         self._starting = item
         self.tell(f"{item.name} is starting…")
         self._starter = threading.Thread(target=self._start, args=(item,), name="layerlab-start", daemon=True)
         self._starter.start()
-        return True
 
     def _start(self, item: Waiting) -> None:
         """In a thread of its own: creating a run imports torch and writes files."""
@@ -144,8 +151,9 @@ class Running:
             self._ended = False
             return False
         self.trained.add(message.item.experiment)
-        # Whoever looks at another run keeps looking at it while the queue goes on.
-        follow = self.shown is None or self.own or self._app.mode_shown != "train"
+        # Whoever looks at another run keeps looking at it while the queue goes on, but not where they asked for this.
+        asked = message.item is self._wanted
+        follow = asked or self.shown is None or self.own or self._app.mode_shown != "train"
         self.path = message.path
         self._ended = False
         if follow:

@@ -37,8 +37,8 @@ class RunWatch:
     """Polls a run. Curves cost more than numbers, so they are due at most once in CURVE_SECONDS.
 
     `log` is what the run has said, what became of requests, and what was printed, in the order in which it was seen
-    here. Neither requests and checkpoints nor prints have a time of their own, so they have that at which they were
-    seen; what was printed before anybody looked has none.
+    here. Prints have no time of their own, so they have that at which they were seen; what was printed before anybody
+    looked has none.
     """
 
     def __init__(
@@ -88,19 +88,20 @@ class RunWatch:
 
     def _write_log(self) -> None:
         view, now = self.view, self._now()
-        new: list[tuple[float, LogLine]] = []
+        new: list[LogLine] = []
         asked = False
-        for control in self._newer("controls", view.controls):
+        controls = self._newer("controls", view.controls)
+        times = view.controlled_at[len(view.controlled_at) - len(controls) :]
+        for control, when in zip(controls, times, strict=True):
             asked = asked or control.request in ("checkpoint", "stop", "stop_epoch")
             text = told(control.request, control.value) + (f" by {control.by}" if control.by else "")
-            new.append((control.step, LogLine(now, "info", text)))
+            new.append(LogLine(when, "info", text))
         for saved in self._newer("checkpoint", [view.checkpoint] if view.checkpoint else []):
             due = asked or view.ended or now - self._saved >= SECONDS_BETWEEN_CHECKPOINTS
             if saved.kind == "step" and due:
                 self._saved = now
                 text = f"checkpoint of step {saved.step:,} saved: {size(saved.bytes)}"
-                new.append((saved.step, LogLine(now, "info", text)))
-        new.sort(key=lambda item: item[0])
+                new.append(LogLine(view.checkpoint_at, "info", text))
         said = [LogLine(m.time, m.level, m.text) for m in self._newer("messages", view.messages)]
         ended: list[LogLine] = []
         if view.ended != self._ended:
@@ -110,8 +111,7 @@ class RunWatch:
             self._problem = view.problem
             # A run that is removed while it is shown, or that cannot be read any more.
             ended += [LogLine(now, "error", f"this run: {view.problem}")] if view.problem else []
-        # A message has its own time, which is before now.
-        self.log += [*said, *(line for _, line in new), *ended]
+        self.log += [*sorted([*said, *new], key=lambda line: line.time or now), *ended]
 
     def _take_printed(self) -> bool:
         """Put what was printed into the log; a line that has not ended is replaced by what becomes of it."""

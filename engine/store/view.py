@@ -108,12 +108,14 @@ class RunView:
     measured_step: int | None = None
     messages: list[MessageRow] = field(default_factory=list)
     controls: list[events.Controlled] = field(default_factory=list)
+    controlled_at: list[float] = field(default_factory=list)
     started: dict[str, Any] = field(default_factory=dict)
     memory: dict[str, Any] = field(default_factory=dict)
     best: dict[str, Any] | None = None
     last: dict[str, Any] | None = None
     tested: dict[str, float] | None = None
     checkpoint: events.CheckpointSaved | None = None
+    checkpoint_at: float | None = None
     owner: dict[str, Any] = field(default_factory=dict)
     began: float | None = None
     ended: float | None = None
@@ -351,12 +353,13 @@ def _measured(view: RunView, event: events.Measured, when: float) -> None:
 
 
 def _checkpoint_saved(view: RunView, event: events.CheckpointSaved, when: float) -> None:
-    view.checkpoint = event
+    view.checkpoint, view.checkpoint_at = event, when
 
 
 def _controlled(view: RunView, event: events.Controlled, when: float) -> None:
     view.controls.append(event)
-    del view.controls[:-MAX_MESSAGES]
+    view.controlled_at.append(when)
+    del view.controls[:-MAX_MESSAGES], view.controlled_at[:-MAX_MESSAGES]
     if event.request == "add_epochs" and event.value is not None and 1 <= event.value <= MAX_ADDED_EPOCHS:
         view.epochs += int(event.value)
     elif event.request == "set_lr" and event.value is not None:

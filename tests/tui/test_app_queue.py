@@ -85,13 +85,54 @@ async def test_stopping_to_quit_leaves_the_queue_for_the_next_sitting(tmp_path: 
         await pilot.pause()
         assert [item.name for item in second.running.queue.items] == ["waits"]
         assert not training.started
-        # The one that is asked for now comes first; what was left behind follows it.
+        # The one that is asked for now begins; what was left behind is held until the person lets it go on.
         await pilot.press("ctrl+r")
         await until(pilot, lambda: len(training.started) == 1)
         assert training.started[0].name == "mlp"
         training.end()
+        await until(pilot, lambda: not second.running.live)
+        await pilot.pause(0.5)
+        assert len(training.started) == 1
+        await pilot.press("3")
+        await until(pilot, lambda: "held" in screen_text(second))
+        await pilot.press("H")
         await until(pilot, lambda: len(training.started) == 2)
         assert training.started[1].name == "waits"
+
+
+async def test_a_run_that_is_asked_for_is_shown_also_where_train_shows_an_old_one(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: app.view is not None)
+        old = app.running.path
+        assert old is not None
+        training.end()
+        await until(pilot, lambda: not app.running.live)
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: app.view is not None and app.view.run.endswith("-2"))
+        training.end("stopped")
+        await until(pilot, lambda: not app.running.live)
+        app.open_run(old)
+        await until(pilot, lambda: app.view is not None and app.view.path == old)
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: app.view is not None and app.view.run.endswith("-3"))
+
+
+async def test_a_stopped_run_goes_on_from_where_it_is_shown_and_a_paused_one_is_offered_to(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: app.view is not None and "space pause" in screen_text(app))
+        await pilot.press("space")
+        await until(pilot, lambda: "space go on" in screen_text(app))
+        await pilot.press("space", "S", "n")
+        await until(pilot, lambda: not app.running.live and "R resume" in screen_text(app))
+        await pilot.press("R")
+        await until(pilot, lambda: app.running.live)
+        assert len(training.started) == 1
+        assert app.view is not None
+        assert app.view.path == training.path
 
 
 def test_what_waits_can_be_put_in_another_order_and_taken_out() -> None:

@@ -41,6 +41,12 @@ MEANT = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some of the keys save files; their names are what random keys typed."""
+    monkeypatch.chdir(tmp_path)
+
+
 # ---------------------------------------------------------------------- the declarations
 
 

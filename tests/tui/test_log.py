@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.app import App, ComposeResult
 
-from engine.events import Message
-from tests.tui.fake_training import application, screen_text, until
+from engine.events import Controlled, Message
+from engine.presets import preset
+from tests.tui.fake_training import BEGAN, FakeTraining, application, screen_text, until
 from tests.tui.one_widget import OneWidget, text_of
-from tui.watching import LogLine
+from tui.watching import LogLine, RunWatch
 from tui.widgets.log import KINDS, ROWS_A_MESSAGE, Log, wrap
 from tui.widgets.panel import Panel
 
@@ -194,3 +195,17 @@ async def test_what_has_a_text_in_it_is_found_wherever_it_stands(tmp_path: Path)
         await until(pilot, lambda: "nothing has `[b]zebra` in it yet" in screen_text(app))
         await pilot.press("f", "backspace", "enter")
         await until(pilot, lambda: "line 99" in screen_text(app))
+
+
+def test_what_was_asked_for_stands_in_the_log_with_the_time_at_which_it_was_acted_on(tmp_path: Path) -> None:
+    training = FakeTraining(tmp_path)
+    path = training.start(preset("mlp"))
+    training.emit(Controlled(3, "set_lr", 0.001))
+    training.say("info", "in between")
+    training.emit(Controlled(5, "checkpoint", None))
+    watch = RunWatch(path, now=lambda: BEGAN + 9e6)
+    watch.poll()
+    lines = [(line.time, line.text) for line in watch.log]
+    times = [time for time, _ in lines]
+    assert [text for _, text in lines] == ["learning rate set to 0.001", "in between", "asked for a checkpoint"]
+    assert times == [BEGAN + 4, BEGAN + 5, BEGAN + 6]

@@ -41,6 +41,9 @@ async def press(app: LayerlabApp, *keys: str) -> None:
     while (app._typed or app._under_way or app._message_queue.qsize()) and app._exception is None:
         assert time.monotonic() < end, f"{keys} were not taken"
         await asyncio.sleep(0.001)
+    # What the last of them opened has to be drawn before it can be looked at.
+    while app.is_running and app._exception is None and not screen_text(app).strip() and time.monotonic() < end:
+        await asyncio.sleep(0.001)
 
 
 def assert_sound(app: LayerlabApp, after: object) -> None:

@@ -10,6 +10,7 @@ from engine.spec import Experiment, load_experiment
 from engine.store.listing import Summary
 from tui.run_changes import RunChanges, told
 from tui.run_columns import called
+from tui.running import CAN_GO_ON
 from tui.safe import safe
 from tui.screens.choice import Choice
 from tui.screens.note_editor import NoteEditor
@@ -53,8 +54,8 @@ class RunActions(Workspace):
             act([run])
             return
         answers = (
-            ("m", f"the {len(marked)} marked runs", "marked"),
             ("o", f"only {safe(called(run), 40)}", "one"),
+            ("m", f"the {len(marked)} marked runs", "marked"),
         )
 
         def answered(answer: str | None) -> None:
@@ -129,7 +130,7 @@ class RunActions(Workspace):
         run = self.selected()
         if run is None:
             return
-        if run.status not in ("stopped", "interrupted", "failed"):
+        if run.status not in CAN_GO_ON:
             self.app.tell(f"{run.label} is {run.status}: only a run that ended before its time can go on", wrong=True)
             return
         experiment = self._experiment(run)

@@ -18,6 +18,7 @@ from tui.run_changes import RunChanges, RunsChanged
 from tui.run_columns import DEFAULT, DEFAULT_SORT, FIXED, Column, called, column, known
 from tui.run_list import RunList
 from tui.run_picture import PictureRead, PictureReader
+from tui.running import CAN_GO_ON
 from tui.safe import safe
 from tui.screens.column_chooser import ColumnChooser
 from tui.screens.picker import Entry, Picker
@@ -35,7 +36,6 @@ from tui.widgets.status import Footer
 SECONDS_BETWEEN_DRAWS = 0.3
 SECONDS_BETWEEN_READS = 1.0
 SECONDS_BETWEEN_AGES = 20.0
-ENDED_EARLY = ("stopped", "interrupted", "failed")
 
 
 class RunsScreen(RunActions):
@@ -223,7 +223,7 @@ class RunsScreen(RunActions):
             RUN: run is not None,
             UNDO: self.changes.can_undo,
             RUN_LIVE: run is not None and run.live,
-            RESUMABLE: run is not None and run.status in ENDED_EARLY,
+            RESUMABLE: run is not None and run.status in CAN_GO_ON,
             FILTERED: self._list.filtered,
             QUEUED: bool(len(self.app.running.queue)),
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.content import Content
 from textual.widget import Widget
@@ -12,9 +12,10 @@ from textual.widget import Widget
 from engine.control import Request
 from engine.errors import RequestError
 from tui.commands import PANELS, TRAIN, bindings
+from tui.commands.train import ENDED_EARLY
 from tui.compare import main_metric
 from tui.output import metric
-from tui.running import NOT_LIVE
+from tui.running import CAN_GO_ON, NOT_LIVE
 from tui.screens.choice import Choice
 from tui.screens.prompt import Prompt
 from tui.screens.train_charts import TrainCharts
@@ -27,6 +28,9 @@ from tui.widgets.metrics_table import MetricsTable
 from tui.widgets.module_tree import ModuleTree
 from tui.widgets.panel import Panel
 from tui.widgets.status import MARKS, Progress
+
+if TYPE_CHECKING:
+    from tui.commands import Command
 
 STOPS = (
     ("e", "after this epoch", "stop_epoch"),
@@ -106,6 +110,25 @@ class TrainScreen(TrainCharts):
     def action_pause(self) -> None:
         view = self.app.view
         self.app.running.ask("resume" if view is not None and view.status == "paused" else "pause")
+
+    def label_of(self, command: Command) -> str:
+        view = self.app.view
+        paused = command.id == "pause" and view is not None and view.status == "paused"
+        return "go on" if paused else super().label_of(command)
+
+    def states(self) -> set[str]:
+        view = self.app.view
+        early = view is not None and not self.app.running.shown_live and view.status in CAN_GO_ON
+        return super().states() | ({ENDED_EARLY} if early else set())
+
+    def action_resume(self) -> None:
+        view = self.app.view
+        if view is None or ENDED_EARLY not in self.states():
+            self.app.tell("only a run that ended before its time can go on")
+        elif view.experiment is None:
+            self.app.tell(f"{view.run}: {view.problem}", wrong=True)
+        else:
+            self.app.running.train(view.experiment, resume=view.path)
 
     def action_stop(self) -> None:
         if not self.app.running.shown_live:

@@ -22,6 +22,7 @@ from tui.widgets.status import Footer, Header
 
 if TYPE_CHECKING:
     from tui.app import LayerlabApp
+    from tui.commands import Command
 
 SMALLEST = (80, 24)
 NEXT_PANEL = next(command for command in COMMANDS if command.id == "next_panel")
@@ -201,6 +202,10 @@ class Workspace(Screen[None]):
         """What the screen is about, for the header."""
         raise NotImplementedError
 
+    def label_of(self, command: Command) -> str:
+        """What the footer says that a command does now."""
+        return command.label
+
     def show_header(self) -> None:
         app = self.app
         if not self.is_running:
@@ -215,7 +220,7 @@ class Workspace(Screen[None]):
             commands = [NEXT_PANEL, *commands]
         self.query_one(Footer).show(
             [
-                (app.settings.shown_key(command), command.label, command.where)
+                (app.settings.shown_key(command), self.label_of(command), command.where)
                 for command in commands
                 if not command.when or command.when in states
             ]
