@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from engine import layers
 from engine.build import initialised
-from engine.calls import Call, Value, format_value
+from engine.calls import Call, format_value
 from engine.catalogue import bind, find
 from engine.nodes import Node, is_container
 
@@ -220,11 +220,3 @@ def _begin(nodes: tuple[Node, ...], without: frozenset[str], init: Call | None) 
     frozen = [node.path for node in every(nodes) if node.call.get("frozen") is True]
     lines += [f'network.get_submodule("{path}").requires_grad_(False)' for path in frozen]
     return lines
-
-
-def call_code(kind: str, call: Call, prefix: str, first: str = "", extra: Mapping[str, Value] | None = None) -> str:
-    """A call of a loss or an optimizer as code, its arguments by name behind `first`."""
-    entry = find(kind, call.name)
-    arguments = {**bind(entry, call), **(extra or {})}
-    texts = ([first] if first else []) + [f"{name}={plain(value)}" for name, value in arguments.items()]
-    return f"{prefix}{entry.name}({', '.join(texts)})"

@@ -182,12 +182,3 @@ def wrong_calls(text: str) -> str:
     except RequestError as error:
         return str(error)
     return ""
-
-
-def wrong_call(text: str) -> str:
-    """What is wrong with the text as a call; "" where nothing is."""
-    try:
-        parse_call(text)
-    except RequestError as error:
-        return str(error)
-    return ""

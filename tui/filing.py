@@ -15,6 +15,7 @@ from tui.screens.picker import Entry, Picker
 from tui.screens.prompt import Prompt
 
 if TYPE_CHECKING:
+    from engine.store.listing import Summary
     from tui.app import LayerlabApp
 
 _COMMENT = re.compile(rb"^\s*#|\s#", re.MULTILINE)
@@ -43,6 +44,14 @@ class Filing:
             self._app.tell(f"opened {path}")
 
         self._app.push_screen(Prompt("Open a file", "", wrong_to_open, late=True), chosen)
+
+    def experiment_of(self, run: Summary) -> Experiment | None:
+        """The experiment of a run; None, and it is told, where it cannot be read."""
+        try:
+            return load_experiment(run.path / "experiment.toml")
+        except LayerlabError as error:
+            self._app.tell(f"the experiment of {run.run} cannot be read: {error}", wrong=True)
+        return None
 
     def choose_preset(self) -> None:
         """Begin from one of the presets."""

@@ -221,15 +221,6 @@ def insert(layers: Layers, chain: str, index: int, calls: Layers) -> Edit:
     return Edit(new, _settled(chain, len(inside) + len(calls), Span(chain, index, index + len(calls) - 1)))
 
 
-def insert_inside(layers: Layers, path: str, calls: Layers) -> Edit:
-    """Put layers behind the last one that a container holds: in a Residual, of its body."""
-    held = chains(at(layers, path))
-    if not held:
-        raise RequestError(f"{at(layers, path).name} holds no layers; {', '.join(CONTAINERS)} do")
-    name, inside = held[0]
-    return insert(layers, f"{path}.{name}" if name else path, len(inside), calls)
-
-
 def selected(layers: Layers, span: Span) -> Layers:
     """The layers of a selection."""
     return chain_at(layers, span.chain)[max(span.first, 0) : span.last + 1]

@@ -13,7 +13,7 @@ from engine.errors import RequestError
 from engine.presets import preset
 from engine.spec import load_experiment
 from tui import layer_tree
-from tui.draft import Draft, wrong_call, wrong_calls, wrong_setting
+from tui.draft import Draft, wrong_calls, wrong_setting
 from tui.layer_tree import INPUT, Span, read
 
 CHANGES = st.one_of(
@@ -142,7 +142,6 @@ def test_what_is_wrong_is_said_without_a_place() -> None:
         'found "many"; a whole number from 1 to 1,000,000 stands here'
     )
     assert wrong_setting(preset("mlp"), "epochs", "7") == ""
-    assert wrong_call("Linear(300)") == ""
-    assert wrong_call("Linear(300") != ""
+    assert wrong_calls("Linear(300") != ""
     assert wrong_calls("Linear(300), ReLU()") == ""
     assert wrong_calls("Linear(300), 3") != ""

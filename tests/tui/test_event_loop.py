@@ -45,7 +45,7 @@ def test_other_threads_wake_it(runner: asyncio.Runner) -> None:
         loop = asyncio.get_running_loop()
         told = asyncio.Event()
         threading.Timer(0.05, loop.call_soon_threadsafe, (told.set,)).start()
-        await asyncio.wait_for(told.wait(), timeout=10)
+        assert await asyncio.wait_for(told.wait(), timeout=10)
 
     runner.run(main())
 

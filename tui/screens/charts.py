@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from textual.content import Content
 
 from tui.commands.charts import CURSOR, LOOK
+from tui.overlays import Overlays
 from tui.safe import safe
+from tui.screens.picker import Entry, Picker
 from tui.screens.workspace import Workspace
 from tui.widgets.curve import Curve, Look
 from tui.widgets.look import UNITS, WEIGHTS
@@ -16,6 +19,7 @@ from tui.widgets.panel import Panel
 
 ZOOM = 0.5
 PAN = 0.25
+NO_METRIC = "no metric is known yet: they come with the first epoch"
 
 
 class Charts(Workspace):
@@ -23,6 +27,22 @@ class Charts(Workspace):
     scale are each chart's own. Smoothing, scale and x axis are remembered."""
 
     unit = UNITS[0]
+    _overlays: Overlays[Any]
+
+    def __init__(self, **metrics: str) -> None:
+        """`metrics` are those that the charts show at first, by the chart's id; "" where the screen finds one."""
+        super().__init__()
+        self._chosen = metrics
+
+    def on_unmount(self) -> None:
+        self._overlays.end()
+
+    def on_screen_suspend(self) -> None:
+        self.rest_or_read()
+
+    def rest_or_read(self) -> None:
+        """Marked runs need not be read while the screen is not in view; behind a dialogue it is."""
+        self._overlays.rest(self.app.mode_shown != self.where)
 
     def show_curves(self) -> None:
         """Draw the charts."""
@@ -45,6 +65,8 @@ class Charts(Workspace):
         """Let the charts look as they did in the last sitting; what makes no sense is left out."""
         unit = self.app.state.text(f"{self.where}.unit")
         self.unit = unit if unit in UNITS else UNITS[0]
+        for shown, name in self._chosen.items():
+            self._chosen[shown] = self.app.state.text(f"{self.where}.{shown}.metric", name)
         for chart in self.charts():
             left = self.app.state.get(f"{self.where}.{chart.id}.look")
             left = left if isinstance(left, dict) else {}
@@ -154,3 +176,40 @@ class Charts(Workspace):
             chart.look = replace(chart.look, window=Look().window)
         self.show_curves()
         self._changed()
+
+    # ------------------------------------------------------------------ which metric
+
+    def known_metrics(self) -> list[str]:
+        """What a chart can show by now."""
+        raise NotImplementedError
+
+    def shown_metric(self, chart: Curve) -> str:
+        """What a chart shows: what was chosen, where some run has it."""
+        raise NotImplementedError
+
+    def _chart_of_metric(self) -> Curve:
+        """The chart with the focus, else the last one."""
+        meant = self.charts_meant()
+        return meant[0] if len(meant) == 1 else self.charts()[-1]
+
+    def action_next_metric(self) -> None:
+        known, chart = self.known_metrics(), self._chart_of_metric()
+        if not known:
+            self.app.tell(NO_METRIC)
+            return
+        now = self.shown_metric(chart)
+        self._put_metric(chart, known[(known.index(now) + 1) % len(known)] if now in known else known[0])
+
+    def action_choose_metric(self) -> None:
+        known, chart = self.known_metrics(), self._chart_of_metric()
+        if not known:
+            self.app.tell(NO_METRIC)
+            return
+        now = self.shown_metric(chart)
+        entries = [Entry(name, "", "shown now" if name == now else "") for name in known]
+        self.app.push_screen(Picker("Metric", entries), lambda name: self._put_metric(chart, name) if name else None)
+
+    def _put_metric(self, chart: Curve, name: str) -> None:
+        self._chosen[chart.id or ""] = name
+        self.app.state.put(f"{self.where}.{chart.id}.metric", name)
+        self.show_curves()

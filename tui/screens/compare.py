@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from tui.commands import COMPARE, PANELS, bindings
-from tui.compare import main_metric
+from tui.compare import main_metric, metric_names
 from tui.overlays import Overlays, OverlaysRead
 from tui.screens.charts import Charts
 from tui.screens.compare_with import CompareWith
-from tui.screens.picker import Entry, Picker
 from tui.widgets.compare_table import CompareTable
 from tui.widgets.curve import Curve, Series
 from tui.widgets.lines import Line, line
@@ -44,31 +43,22 @@ class CompareScreen(Charts):
     where = COMPARE
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(curve="")
         self._overlays: Overlays[Compared] = Overlays(self.post_message, compared_reader, MOST)
         self._runs: list[Compared] = []
-        self._metric = ""
 
     def panels(self) -> Iterable[Panel]:
         yield Panel("Differences", CompareTable(id="compared"), id="differences")
         yield Panel("Curves", Curve(empty="", id="curve"), id="curve-panel")
 
     def on_mount(self) -> None:
-        self._metric = self.app.state.text("compare.metric")
         self.recall_charts()
-
-    def on_unmount(self) -> None:
-        self._overlays.end()
-
-    def on_screen_suspend(self) -> None:
-        # What is not in view need not be read; behind a dialogue it is in view.
-        self._overlays.rest(self.app.mode_shown != self.where)
 
     # ------------------------------------------------------------------ drawing
 
     def show(self) -> None:
         """Draw what is known of the marked runs, and have the others read."""
-        self._overlays.rest(self.app.mode_shown != self.where)
+        self.rest_or_read()
         rows, marks = self.app.stored.rows, self.app.marks
         self._overlays.want({run: rows[run].path for run in marks.runs if run in rows})
         read = dict(self._overlays.read)
@@ -88,7 +78,7 @@ class CompareScreen(Charts):
     def show_curves(self) -> None:
         """Draw one metric of all runs."""
         chart = self.query_one(Curve)
-        name = self._shown_metric()
+        name = self.shown_metric(chart)
         if not name:
             chart.draw((), 1, empty="the curves of the marked runs come here" if not self._runs else "no epoch yet")
             self.show_titles()
@@ -107,21 +97,17 @@ class CompareScreen(Charts):
         self.show_titles()
 
     def show_titles(self) -> None:
-        more = len(self.app.marks) - MOST
-        self.title_chart(
-            self.query_one(Curve), self._shown_metric() or "Curves", [f"{more} more not read"] if more > 0 else []
-        )
+        chart, more = self.query_one(Curve), len(self.app.marks) - MOST
+        self.title_chart(chart, self.shown_metric(chart) or "Curves", [f"{more} more not read"] if more > 0 else [])
 
-    def _metrics(self) -> list[str]:
-        from tui.compare import metric_names
+    def known_metrics(self) -> list[str]:
+        return metric_names([dict.fromkeys(run.curves.metrics, 0.0) for run in self._runs if run.curves is not None])
 
-        return metric_names([run.curves.metrics for run in self._runs if run.curves is not None])  # type: ignore[misc]
-
-    def _shown_metric(self) -> str:
+    def shown_metric(self, chart: Curve) -> str:
         """What was chosen, where some run has it; else what sums the runs up."""
-        known = self._metrics() if self._runs else []
-        if self._metric in known:
-            return self._metric
+        known, chosen = self.known_metrics(), self._chosen[chart.id or ""]
+        if chosen in known:
+            return chosen
         monitor = self._runs[0].monitor if self._runs else None
         return main_metric(dict.fromkeys(known, 0.0), monitor) or ""
 
@@ -191,35 +177,10 @@ class CompareScreen(Charts):
         if row is None:
             self._say("no run is under the cursor: {compare.choose_runs} chooses some")
             return
-        from engine.store.reader import RunReader
-
-        view = RunReader(row.path).view
-        if view.experiment is None:
-            self.app.tell(f"{row.label}: {view.problem}", wrong=True)
-        else:
-            self.app.new_from(view.experiment)
+        experiment = self.app.filing.experiment_of(row)
+        if experiment is not None:
+            self.app.new_from(experiment)
 
     def action_choose_runs(self) -> None:
         self.app.stored.want()
         self.app.push_screen(CompareWith(""))
-
-    def action_next_metric(self) -> None:
-        known = self._metrics()
-        if not known:
-            self.app.tell("no metric is known yet: they come with the first epoch")
-            return
-        now = self._shown_metric()
-        self._put_metric(known[(known.index(now) + 1) % len(known)] if now in known else known[0])
-
-    def action_choose_metric(self) -> None:
-        known = self._metrics()
-        if not known:
-            self.app.tell("no metric is known yet: they come with the first epoch")
-            return
-        entries = [Entry(name, "", "shown now" if name == self._shown_metric() else "") for name in known]
-        self.app.push_screen(Picker("Metric", entries), lambda name: self._put_metric(name) if name else None)
-
-    def _put_metric(self, name: str) -> None:
-        self._metric = name
-        self.app.state.put("compare.metric", name)
-        self.show_curves()

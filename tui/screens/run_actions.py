@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from engine.errors import LayerlabError
-from engine.spec import Experiment, load_experiment
 from engine.store.listing import Summary
 from tui.run_changes import RunChanges, told
 from tui.run_columns import called
@@ -64,14 +63,6 @@ class RunActions(Workspace):
 
         self.app.push_screen(Choice(what, f"{what}: which runs?", answers), answered)
 
-    def _experiment(self, run: Summary) -> Experiment | None:
-        """The experiment of a run; None, and it is told, where it cannot be read."""
-        try:
-            return load_experiment(run.path / "experiment.toml")
-        except LayerlabError as error:
-            self.app.tell(f"the experiment of {run.run} cannot be read: {error}", wrong=True)
-        return None
-
     # ------------------------------------------------------------------ looking and comparing
 
     def action_open(self) -> None:
@@ -116,13 +107,13 @@ class RunActions(Workspace):
 
     def action_new(self) -> None:
         run = self.selected()
-        experiment = self._experiment(run) if run is not None else None
+        experiment = self.app.filing.experiment_of(run) if run is not None else None
         if experiment is not None:
             self.app.new_from(experiment)
 
     def action_again(self) -> None:
         run = self.selected()
-        experiment = self._experiment(run) if run is not None else None
+        experiment = self.app.filing.experiment_of(run) if run is not None else None
         if experiment is not None:
             self.app.running.train(experiment)
 
@@ -133,7 +124,7 @@ class RunActions(Workspace):
         if run.status not in CAN_GO_ON:
             self.app.tell(f"{run.label} is {run.status}: only a run that ended before its time can go on", wrong=True)
             return
-        experiment = self._experiment(run)
+        experiment = self.app.filing.experiment_of(run)
         if experiment is not None:
             self.app.running.train(experiment, resume=run.path)
 

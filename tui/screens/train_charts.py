@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from tui.overlays import MOST, Overlays, OverlaysRead
 from tui.screens.charts import Charts
 from tui.screens.compare_with import CompareWith, names_of_runs
-from tui.screens.picker import Entry, Picker
 from tui.widgets.curve import Curve, Series
 
 if TYPE_CHECKING:
@@ -29,29 +28,19 @@ class TrainCharts(Charts):
     """Two charts, `loss` and `score`; both can show any metric."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(loss="loss", score="")
         self._overlays: Overlays[RunCurves] = Overlays(self.post_message, curves_reader)
         self._reader: RunCurvesReader | None = None
         self._run: RunCurves | None = None
-        self._chosen = {"loss": "loss", "score": ""}
         self._names: dict[str, str] = {}
 
     def on_mount(self) -> None:
-        for chart, metric_name in self._chosen.items():
-            self._chosen[chart] = self.app.state.text(f"train.{chart}.metric", metric_name)
         self.recall_charts()
-
-    def on_unmount(self) -> None:
-        self._overlays.end()
-
-    def on_screen_suspend(self) -> None:
-        # What is not in view need not be read; behind a dialogue it is in view.
-        self._overlays.rest(self.app.mode_shown != self.where)
 
     def show_curves(self) -> None:
         """Draw the charts: this run, and behind it those that are marked."""
         view = self.app.view
-        self._overlays.rest(self.app.mode_shown != self.where)
+        self.rest_or_read()
         if view is None and not self.app.marks.runs:
             self._reader = self._run = None
             for chart in self.charts():
@@ -70,7 +59,7 @@ class TrainCharts(Charts):
         self._want_overlays()
         read = dict(self._overlays.read)
         for chart in self.charts():
-            name = self._metric(chart)
+            name = self.shown_metric(chart)
             series: list[Series] = []
             reach = 0.0
             for run, curves in read.items():
@@ -117,9 +106,9 @@ class TrainCharts(Charts):
         self._names = names_of_runs({run: rows[run] for run in runs})
         self._overlays.want({run: rows[run].path for run in runs})
 
-    def _metric(self, chart: Curve) -> str:
+    def shown_metric(self, chart: Curve) -> str:
         """What a chart shows: what was chosen, where some run has it; else the loss, below it the score."""
-        names = self._known_metrics()
+        names = self.known_metrics()
         chosen = self._chosen[chart.id or ""]
         if chosen in names:
             return chosen
@@ -128,7 +117,9 @@ class TrainCharts(Charts):
         scores = [name for name in names if name not in ("loss", "lr")]
         return next((name for name in ("accuracy", "mae") if name in scores), scores[0] if scores else "")
 
-    def _known_metrics(self) -> list[str]:
+    def known_metrics(self) -> list[str]:
+        if self._run is None and not self._overlays.read:
+            return []
         from tui.run_curves import names_of
 
         return names_of([*([self._run] if self._run is not None else []), *self._overlays.read.values()])
@@ -137,7 +128,7 @@ class TrainCharts(Charts):
         more = len([run for run in self.app.marks.runs if self.app.view is None or run != self.app.view.run]) - MOST
         for chart in self.charts():
             there = self._run is not None or self._overlays.read
-            name = self._metric(chart) if there else ""
+            name = self.shown_metric(chart) if there else ""
             title = name.replace("_", " ").capitalize() if name and name != "lr" else "Learning rate" if name else ""
             beyond = [f"{more} of the marked runs not drawn"] if more > 0 else []
             self.title_chart(chart, title or ("Loss" if chart.id == "loss" else "Accuracy"), beyond)
@@ -156,39 +147,3 @@ class TrainCharts(Charts):
     def action_compare_with(self) -> None:
         self.app.stored.want()
         self.app.push_screen(CompareWith(self.app.view.run if self.app.view is not None else ""))
-
-    def action_next_metric(self) -> None:
-        self._show_metric(1)
-
-    def action_choose_metric(self) -> None:
-        names = self._known_metrics() if self._run is not None or self._overlays.read else []
-        if not names:
-            self.app.tell("no metric is known yet: they come with the first epoch")
-            return
-        chart = self._chart_of_metric()
-        entries = [Entry(name, "", "shown now" if name == self._metric(chart) else "") for name in names]
-
-        def chosen(name: str | None) -> None:
-            if name is not None:
-                self._put_metric(chart, name)
-
-        self.app.push_screen(Picker("Metric", entries), chosen)
-
-    def _chart_of_metric(self) -> Curve:
-        """The chart with the focus, else the lower one."""
-        meant = self.charts_meant()
-        return meant[0] if len(meant) == 1 else self.query_one("#score", Curve)
-
-    def _show_metric(self, step: int) -> None:
-        names = self._known_metrics() if self._run is not None or self._overlays.read else []
-        if not names:
-            self.app.tell("no metric is known yet: they come with the first epoch")
-            return
-        chart = self._chart_of_metric()
-        now = self._metric(chart)
-        self._put_metric(chart, names[(names.index(now) + step) % len(names)] if now in names else names[0])
-
-    def _put_metric(self, chart: Curve, name: str) -> None:
-        self._chosen[chart.id or ""] = name
-        self.app.state.put(f"train.{chart.id}.metric", name)
-        self.show_curves()

@@ -187,7 +187,7 @@ class Workspace(Screen[None]):
             SHOWN: app.running.shown is not None,
             FIX: problem is not None and problem.fix is not None and bool(problem.fix.action),
             UNDO: draft.can_undo,
-            REDO: bool(getattr(draft, "can_redo", False)),
+            REDO: draft.can_redo,
             MARKED: bool(app.marks.runs),
         }
         return {state for state, there in holds.items() if there}
