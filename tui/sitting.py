@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from engine import presets
 from engine.spec import load_experiment
@@ -20,8 +24,16 @@ from tui.terminal import kept_terminal
 FIRST_PRESET = "batchnorm"
 
 
-def run(experiment_file: Path | None, *, store: Path, data_folder: Path, download: bool = False) -> int:
-    """Open the application on an experiment, or on a preset; gives the exit status.
+def run(experiment_file: Path | None, *, store: Path, data_folder: Path, download: bool = False) -> NoReturn:
+    """Open the application on an experiment, or on a preset; the process ends with it, with its exit status.
+
+    Raises LayerlabError where the file cannot be read.
+    """
+    leave_at_once(_sit(experiment_file, store, data_folder, download))
+
+
+def _sit(experiment_file: Path | None, store: Path, data_folder: Path, download: bool) -> int:
+    """Open the application; gives the exit status.
 
     Raises LayerlabError where the file cannot be read. Where the terminal goes away a run goes on to its end.
     """
@@ -55,3 +67,13 @@ def run(experiment_file: Path | None, *, store: Path, data_folder: Path, downloa
         status = 1
     farewell(app)
     return status
+
+
+def leave_at_once(status: int) -> NoReturn:
+    """End the process without taking the interpreter down: that crashes while a thread is in the midst of importing
+    torch, and libraries beneath torch tell of objects that were never collected. All that was to be kept is kept by
+    now: the training has been waited for, files are replaced as a whole."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)

@@ -109,6 +109,8 @@ def test_three_networks_are_composed_trained_compared_and_found_again(
         assert all(re.search(rf"\b{name}\b", first + screen.text) for name in NETWORKS), screen.text
         screen.press("q")
         assert screen.ended() == 0
+        assert "layerlab show" in screen.text
+        assert "leaked" not in screen.text, screen.text
     finally:
         screen.close()
 

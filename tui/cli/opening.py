@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
-import threading
 from pathlib import Path
-from typing import NoReturn
 
 from engine.errors import RequestError
 from tui.cli.folders import data_folder, store_folder
@@ -34,16 +30,4 @@ def open_application(
     from tui.sitting import run
 
     path = Path(file) if file is not None else None
-    status = run(path, store=store_folder(runs), data_folder=data_folder(data), download=download)
-    if any(thread.daemon for thread in threading.enumerate()):
-        leave_at_once(status)
-    return status
-
-
-def leave_at_once(status: int) -> NoReturn:
-    """End the process without taking the interpreter down, which crashes while a thread is in the midst of importing
-    torch. All that was to be kept is kept by now: the training has been waited for, files are replaced as a whole."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(status)
+    return run(path, store=store_folder(runs), data_folder=data_folder(data), download=download)
