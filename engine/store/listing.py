@@ -17,6 +17,7 @@ from engine.store.folder import run_names
 from engine.store.notes import NO_NOTES, Notes, read_notes
 from engine.store.reader import STARTING_SECONDS, RunReader
 from engine.store.segments import read_owner
+from engine.store.stalls import stall
 from engine.store.view import LIVE_STATUSES, iso
 
 MAX_SUMMARY = 1 << 20
@@ -94,17 +95,18 @@ def _summarize(path: Path, watch: owner.BeatWatch | None) -> Summary:
     if isinstance(data.get("version"), int) and data["version"] > events.VERSION:
         problem = f"written by a newer layerlab (format {data['version']}): shown as far as it is understood"
     if status not in events.FINAL_STATUSES:
-        record, beat, beat_time = read_owner(path)
+        record, beat, beat_time, quiet = read_owner(path)
         if record:
             alive = owner.is_alive(record, beat_time)
-            silent = alive is None and watch is not None and watch.is_silent(beat)
-            if alive is False or silent:
+            silent = watch is not None and watch.is_silent(beat)
+            if alive is False or (alive is None and silent):
                 # Its last words may be in the events alone.
                 found = _from_events(path, data)
-                if silent and found.live:
+                if alive is None and found.live:
                     found = replace(found, status="interrupted", reason=f"{owner.describe(record)} is silent")
                 return found
             status = status if status in events.STATUSES else "starting"
+            reason = stall(record, quiet, silent, status) or reason
         elif _age(path) < STARTING_SECONDS:
             status = "starting"
         else:

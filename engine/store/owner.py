@@ -66,6 +66,16 @@ def is_alive(owner: dict[str, Any], beat_time: float | None = None) -> bool | No
     return bool(_start_time(pid) == start_time)
 
 
+def is_stopped(owner: dict[str, Any]) -> bool:
+    """Whether it is a process of this machine that lives and is stopped, by SIGSTOP, ctrl+z or a debugger."""
+    if owner.get("pid") == os.getpid() or is_alive(owner) is not True:
+        return False
+    try:
+        return psutil.Process(owner["pid"]).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    except psutil.Error:
+        return False
+
+
 def describe(owner: dict[str, Any]) -> str:
     """The owner in words: "pid 12 on host"."""
     return f"pid {owner.get('pid')} on {str(owner.get('host'))[:100]}"

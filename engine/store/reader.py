@@ -9,6 +9,7 @@ from pathlib import Path
 
 from engine import events
 from engine.store import files, owner, segments
+from engine.store.stalls import stall
 from engine.store.view import EpochRow, MessageRow, RunView
 
 __all__ = ["EpochRow", "MessageRow", "RunReader", "RunView"]
@@ -32,6 +33,7 @@ class RunReader:
         self._checked = -math.inf
         self._checked_token: object = None
         self._alive: bool | None = True
+        self._stall = ""
         self._read_summary()
 
     def poll(self) -> bool:
@@ -139,6 +141,7 @@ class RunReader:
             self._set("reason", f"{owner.describe(self.view.owner)} ended without saying how")
         else:
             self._set("status", self.view.recorded_status)
+            self._set("reason", self._stall or self.view.recorded_reason)
 
     def _derive_without_events(self) -> None:
         if not files.is_folder(self.path):
@@ -160,9 +163,11 @@ class RunReader:
         token = self.view.owner.get("token")
         if now - self._checked >= CHECK_SECONDS or token != self._checked_token:
             self._checked, self._checked_token = now, token
-            record, beat, beat_time = segments.read_owner(self.path)
+            record, beat, beat_time, quiet = segments.read_owner(self.path)
             same = record.get("token") == token
             self._alive = owner.is_alive(self.view.owner, beat_time if same else None)
-            if self._alive is None and self._watch.is_silent(beat if same else None):
+            silent = self._watch.is_silent(beat if same else None)
+            if self._alive is None and silent:
                 self._alive = False
+            self._stall = stall(self.view.owner, quiet if same else None, silent, self.view.recorded_status)
         return self._alive is False

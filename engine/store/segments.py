@@ -54,17 +54,19 @@ def final_status(path: Path) -> str | None:
     return None
 
 
-def read_owner(path: Path) -> tuple[dict[str, Any], int | None, float | None]:
-    """The owner in owner.json, its beat and the owner's unix time then; empty where there is none to read."""
+def read_owner(path: Path) -> tuple[dict[str, Any], int | None, float | None, float | None]:
+    """The owner in owner.json, its beat, the owner's unix time then, and for how many seconds its training had said
+    nothing; empty where there is none to read."""
     try:
         data = files.read_json(path / "owner.json", 1 << 16)
     except (OSError, ValueError):
-        return {}, None, None
-    record, beat, beat_time = data.get("owner"), data.get("beat"), data.get("time")
+        return {}, None, None, None
+    record, beat, beat_time, quiet = (data.get(name) for name in ("owner", "beat", "time", "quiet"))
     return (
         record if isinstance(record, dict) else {},
         beat if isinstance(beat, int) else None,
         float(beat_time) if isinstance(beat_time, int | float) and abs(beat_time) < 1e15 else None,
+        float(quiet) if isinstance(quiet, int | float) and 0 <= quiet < 1e15 else None,
     )
 
 
@@ -124,7 +126,7 @@ def _require_free(path: Path, number: int, patience: float) -> None:
         if newest.lstat().st_size < TAIL and abs(time.time() - newest.lstat().st_mtime) < CLAIMING_SECONDS:
             raise RequestError(f"the run {path.name} is being claimed by another process; try again in half a minute")
         # A first line that was damaged later: the other record of the owner may still prove that it lives.
-        record, _, beat_time = read_owner(path)
+        record, _, beat_time, _ = read_owner(path)
         if record and owner.is_alive(record, beat_time):
             raise RequestError(f"the run {path.name} is being trained by {owner.describe(record)}")
         return
@@ -138,7 +140,7 @@ def _require_free(path: Path, number: int, patience: float) -> None:
     watch = owner.BeatWatch()
     deadline = time.monotonic() + patience
     while True:
-        record, beat, beat_time = read_owner(path)
+        record, beat, beat_time, _ = read_owner(path)
         same = record.get("token") == opened.owner.get("token")
         alive = owner.is_alive(opened.owner, beat_time if same else None)
         if alive is False or (alive is None and watch.is_silent(beat if same else None)):

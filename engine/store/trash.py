@@ -67,7 +67,7 @@ def _moved(path: Path) -> float:
 def _require_ended(path: Path, patience: float) -> None:
     watch, deadline = BeatWatch(), time.monotonic() + patience
     while (found := summarize(path, watch, fields=False)).live:
-        record, _, beat_time = read_owner(path)
+        record, _, beat_time, _ = read_owner(path)
         proven = not record or is_alive(record, beat_time) is not None
         if proven or time.monotonic() >= deadline:
             raise RequestError(f"the run {path.name} is {found.status}; stop it before it is deleted")

@@ -127,7 +127,7 @@ class RunView:
 
     def __post_init__(self) -> None:
         self.run = self.path.name
-        self.recorded_status = self.status
+        self.recorded_status, self.recorded_reason = self.status, self.reason
         self._curve = Curve()
         self._train_seconds: list[float] = []
         self._session: tuple[float, float] | None = None  # when the newest session began, and its newest event
@@ -282,7 +282,7 @@ def _opened(view: RunView, event: events.Opened, when: float) -> None:
     view.owner = event.owner
     view.began = when if view.began is None else view.began
     view.ended = None
-    view.recorded_status, view.reason = "starting", ""
+    view.recorded_status, view.reason, view.recorded_reason = "starting", "", ""
     view.samples_per_second = None
     view.telemetry.clear()
     if event.version > events.VERSION:
@@ -378,7 +378,7 @@ def _telemetry(view: RunView, event: events.Telemetry, when: float) -> None:
 
 
 def _status_changed(view: RunView, event: events.StatusChanged, when: float) -> None:
-    view.recorded_status, view.reason = event.status, event.reason
+    view.recorded_status, view.reason, view.recorded_reason = event.status, event.reason, event.reason
     if event.status in events.FINAL_STATUSES:
         view.ended = when
     if event.step is not None:

@@ -35,6 +35,8 @@ MAX_WAITING_BYTES = 16 << 20
 # The events without which the rest still makes sense: dropped first when the disk takes nothing for long.
 DROPPABLE = (b'{"event":"Progress"', b'{"event":"Telemetry"', b'{"event":"Measured"')
 CREATORS = ("created", "source", "experiment", "fields")
+# What only a training that goes on says.
+STEPS = (events.Started, events.Progress, events.EpochEnded, events.Tested, events.StatusChanged)
 SYNCED = (events.EpochEnded, events.CheckpointSaved, events.StatusChanged, events.Tested)
 
 
@@ -76,6 +78,7 @@ class RunWriter:
         self._problems: dict[str, str] = {}
         self._failing_since: float | None = None
         self._beat = 0
+        self._heard = time.monotonic()
         self._due = dict.fromkeys(("write", "sync", "summary", "beat", "telemetry", "control"), 0.0)
         self._reading: dict[str, Any] = {}
         self._read_at = 0.0
@@ -196,6 +199,8 @@ class RunWriter:
         if isinstance(event, events.Started):
             self._device = event.device
             telemetry.begin(event.device)
+        if isinstance(event, STEPS):
+            self._heard = time.monotonic()
         if isinstance(event, SYNCED):
             self._must_sync = self._summary_changed = True
         self._lines.append(line)
@@ -266,6 +271,8 @@ class RunWriter:
     def _write_beat(self) -> None:
         self._beat += 1
         data = {"version": events.VERSION, "owner": self._claim.owner, "beat": self._beat, "time": time.time()}
+        # Told by the one clock that nobody sets.
+        data["quiet"] = round(time.monotonic() - self._heard, 1)
         # Not fsynced: after a power cut this process is dead anyway, and it is written every two seconds.
         files.write_json(self.path / "owner.json", data, sync=False)
 

@@ -90,7 +90,7 @@ def _status(run: Summary, width: int) -> list[Line]:
         numbers.append(run.device)
     rows = [line(*spans), *(line((text, "dim")) for text in gathered(numbers, width))]
     if run.reason not in ("", run.status):
-        wrong = run.status in ("failed", "damaged")
+        wrong = run.status in ("failed", "damaged") or run.live
         rows += [line((text, "bad" if wrong else "dim")) for text in wrapped(run.reason, width, 4)]
     if run.label != run.name:
         rows.append(line(("was named ", "dim"), fit(run.name, width - 10).rstrip()))

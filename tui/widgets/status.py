@@ -150,7 +150,8 @@ class Progress(Lines):
         room = max(self.size.width - 1, 20)
         reason = f": {safe(view.reason)}"
         pieces = textwrap.wrap("x" * begun + reason, room, subsequent_indent="   ", max_lines=3, placeholder=" …")
-        style = "bad" if view.status in ("failed", "damaged") else "dim"
+        # A live one has a reason where it is stuck.
+        style = "bad" if view.status in ("failed", "damaged") or view.status in LIVE else "dim"
         return [(pieces[0][begun:], style), *((piece, style) for piece in pieces[1:])]
 
     def _fit(self) -> None:
