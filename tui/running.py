@@ -73,6 +73,11 @@ class Running:
         return self._starting is not None or self.training.alive
 
     @property
+    def at_work(self) -> bool:
+        """The same, asked of the threads themselves: also once the application has ended and takes no news."""
+        return (self._starter is not None and self._starter.is_alive()) or self.training.alive
+
+    @property
     def starting(self) -> Waiting | None:
         """What is about to begin: its folder is not there yet."""
         return self._starting

@@ -7,8 +7,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import select
+import signal
 import sys
 import tempfile
+import termios
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +22,11 @@ from textual.driver import Driver
 from engine.store.files import opened_to_append
 
 MOST_WAITING = 8 << 10
+# Out of the alternate screen, the cursor back, mouse, focus, pasting and the keyboard as they were: what Textual sends
+# at its end, in one piece.
+ORDINARY = (
+    b"\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?2048l\x1b[?1004l\x1b[?7h\x1b[<u\x1b[?1049l\x1b[?25h\x1b[m"
+)
 
 
 class TerminalFile:
@@ -102,6 +110,10 @@ class KeptTerminal:
     def __init__(self, stream: IO[str], console: Path) -> None:
         self.file = TerminalFile(stream)
         self.console = console
+        self._no_more_input: threading.Event | None = None
+        self._attributes: list[Any] | None = None
+        with contextlib.suppress(OSError, ValueError, termios.error):
+            self._attributes = termios.tcgetattr(stream.fileno())
 
     def log_to(self, path: Path) -> Path:
         """From now on fds 1 and 2 write to the end of this file; where it cannot be opened nothing changes. Gives the
@@ -123,10 +135,23 @@ class KeptTerminal:
     def leave(self) -> None:
         """The terminal is gone (SIGHUP): read nothing from it and write nothing to it any more."""
         self.file.gone = True
+        if self._no_more_input is not None:
+            # There is always something to read where a line was cut, and nothing in it: without this the thread that
+            # reads keeps a whole core busy until the application has ended.
+            self._no_more_input.set()
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, self.file.fileno())
         os.close(null)
+
+    def restore(self) -> None:
+        """Give the terminal back as it was found, without waiting for it: where it is not read, it stays as it is."""
+        terminal = self.file.fileno()
+        with contextlib.suppress(OSError, ValueError, termios.error):
+            if not self.file.gone and select.select([], [terminal], [], 0)[1]:
+                os.write(terminal, ORDINARY)
+            if self._attributes is not None:
+                termios.tcsetattr(terminal, termios.TCSANOW, self._attributes)
 
     def driver(self) -> type[Driver]:
         """Textual's driver for Linux and macOS, writing here in place of fd 2."""
@@ -138,6 +163,14 @@ class KeptTerminal:
             def __init__(self, *arguments: Any, **options: Any) -> None:
                 super().__init__(*arguments, **options)
                 self._file = kept.file  # type: ignore[assignment]
+                kept._no_more_input = self.exit_event
+
+            def run_input_thread(self) -> None:
+                try:
+                    super().run_input_thread()
+                except OSError:
+                    # The line is gone. The signal that says so may come a moment later, or not at all.
+                    os.kill(os.getpid(), signal.SIGHUP)
 
             def _get_terminal_size(self) -> tuple[int, int]:
                 # Textual asks fd 1, which is a file here.
