@@ -19,6 +19,7 @@ from tui.draft import Draft
 from tui.event_loop import all_is_imported
 from tui.filing import Filing, content
 from tui.leaving import leave
+from tui.left_behind import LeftBehind, left_behind
 from tui.live import Training
 from tui.marking import Marks
 from tui.palette import open_palette
@@ -34,6 +35,7 @@ from tui.type_ahead import TypeAhead
 from tui.watching import RunWatch
 
 if TYPE_CHECKING:
+    from engine.store.listing import Summary
     from engine.store.reader import RunView
     from tui.terminal import KeptTerminal
 
@@ -73,6 +75,8 @@ class LayerlabApp(TypeAhead):
         self.draft = Draft(experiment, file, content(file) if file is not None else None)
         self.filing = Filing(self)
         self.running = Running(self, training)
+        # By an earlier sitting, as the first look at the store has found it.
+        self.left: LeftBehind | None = None
         self.marks = Marks()
         self.stored = StoreWatch(store, self.post_message)
         self.report: Any = None
@@ -287,10 +291,31 @@ class LayerlabApp(TypeAhead):
             self._timer.resume()
         if self.stored.complete and self.marks.keep(set(self.stored.rows)):
             self.marks_changed()
+        if self.stored.complete and self.left is None:
+            self.left = left_behind(self.stored.rows.values())
+            self._tell_what_was_left()
         screen = self.workspace()
         if screen is not None:
             screen.store_changed()
             screen.show_header()
+
+    def _tell_what_was_left(self) -> None:
+        """Where the person has begun with something else by now, it stays untold: Runs has it."""
+        assert self.left is not None
+        told = self.left.words(self.settings, len(self.running.queue))
+        if told and self.mode_shown == "compose" and self.running.path is None and not self.running.live:
+            # What is wrong with the settings stays in view.
+            notice, wrong = self._notice
+            self.tell(f"{notice}\n{told}" if wrong else told, wrong)
+
+    @property
+    def interrupted(self) -> Summary | None:
+        """The run that was cut short in an earlier sitting, as long as nobody has gone on with it."""
+        for run in self.left.interrupted if self.left is not None else ():
+            now = self.stored.rows.get(run.run)
+            if now is not None and now.status == run.status and run.path != self.running.path:
+                return now
+        return None
 
     def marks_changed(self) -> None:
         """Other runs are marked, or another is the baseline."""
@@ -327,7 +352,11 @@ class LayerlabApp(TypeAhead):
         self.show_mode("compose")
 
     def action_train_view(self) -> None:
-        self.show_mode("train")
+        # What goes on from an earlier sitting, or elsewhere, is shown where nothing else is.
+        if self.running.shown is None and not self.running.live and self.left is not None and self.left.live:
+            self.open_run(self.left.live[0].path)
+        else:
+            self.show_mode("train")
 
     def action_runs_view(self) -> None:
         self.stored.want()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tui.commands.declaration import COMPOSE, FIX, REDO, UNDO, Command
 
+INTERRUPTED = "a run was interrupted"
+
 COMMANDS = (
     Command("add", "a", "a", "add", "Add a layer after the selected one", COMPOSE),
     Command("edit", "enter", "enter", "edit", "Edit the selected layer or setting in a form", COMPOSE),
@@ -33,5 +35,6 @@ COMMANDS = (
     Command("paste", "P", "P", "paste", "Paste what was cut or copied after the selected layer", COMPOSE, False),
     Command("freeze", "f", "f", "freeze", "Freeze the weights of the selected layers, or train them", COMPOSE, False),
     Command("redo", "U,ctrl+y", "U", "redo", "Redo the change that was undone last", COMPOSE, False, when=REDO),
+    Command("resume", "R", "R", "resume", "Go on with the run that was interrupted", COMPOSE, False, when=INTERRUPTED),
     Command("go_to_problem", "exclamation_mark", "!", "go to problem", "Go to the layer that fails", COMPOSE, False),
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.events import Paste
 
 from tui.commands import COMPOSE, PANELS, bindings
+from tui.commands.compose import INTERRUPTED
 from tui.layer_tree import INPUT
 from tui.network_editing import NetworkEditing
 from tui.screens.recipe_side import RecipeSide
@@ -184,6 +185,18 @@ class ComposeScreen(RecipeSide):
 
     def action_open_file(self) -> None:
         self.app.filing.open()
+
+    def states(self) -> set[str]:
+        return super().states() | ({INTERRUPTED} if self.app.interrupted is not None else set())
+
+    def action_resume(self) -> None:
+        run = self.app.interrupted
+        if run is None:
+            self.app.tell(self.app.settings.with_keys("no run was interrupted: {everywhere.runs_view} lists all runs"))
+            return
+        experiment = self.app.filing.experiment_of(run)
+        if experiment is not None:
+            self.app.running.train(experiment, resume=run.path)
 
     def action_presets(self) -> None:
         self.app.filing.choose_preset()
