@@ -47,7 +47,8 @@ def register(app: typer.Typer) -> None:
         "train",
         rich_help_panel=PANEL,
         epilog="Examples: [bold]layerlab train cnn.toml[/], [bold]layerlab train mlp cnn --set epochs=5[/], "
-        "[bold]layerlab train cnn.toml --set data.source=MNIST() --download[/]. "
+        "[bold]layerlab train cnn.toml --set data.source=MNIST() --download[/], "
+        "[bold]layerlab train cnn.toml --detach[/]. "
         "Ctrl+c stops with a checkpoint; [bold]layerlab resume RUN[/] goes on.",
     )(train)
     app.command(
@@ -66,16 +67,35 @@ def train(
     data: DataOption = None,
     download: DownloadOption = False,
     allow: AllowOption = None,
+    detach: Annotated[
+        bool,
+        typer.Option(
+            "--detach",
+            help="Begin and leave: each trains in a process of its own, side by side, that no terminal ends.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train experiments, one after another, and keep each as a run."""
-    from tui.output import print_json, say
+    from tui.output import print_json, say, write
     from tui.record import record
 
     # All are checked before the first is trained: a slip in the last file should not show up in an hour.
     experiments = [load(file, settings) for file in files]
     for experiment in experiments:
         refuse_what_fails(experiment, data, download, allow)
+    if detach:
+        from tui.cli.detach import tell, train_detached
+
+        begun = train_detached(experiments, store_folder(runs), data_folder(data), download, allowed(allow))
+        if as_json:
+            documents = [one.to_json() for one in begun]
+            print_json(documents[0] if len(files) == 1 else documents)
+        else:
+            for one in begun:
+                write(one.view.run)
+        tell(begun)
+        return
     views: list[RunView] = []
     status = 0
     for experiment in experiments:
