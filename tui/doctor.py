@@ -6,7 +6,6 @@ import locale
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tui.logout import look_here
 from tui.output import size
 
 WORKS, CARE, FAILS = "✓", "!", "✗"
@@ -236,55 +236,7 @@ def data_findings(data: Path) -> list[Finding]:
     return [Finding("data", WORKS, f"{data}: no data sets yet", advice)]
 
 
-def logout(
-    files: tuple[str, ...] = ("/etc/systemd", "/run/systemd", "/usr/lib/systemd", "/usr/local/lib/systemd"),
-) -> list[Finding]:
-    """Whether systemd ends what a person left running when they log out."""
-    if not Path("/run/systemd/system").is_dir() and files[0] == "/etc/systemd":
-        return []
-    if not kills_user_processes([Path(folder) for folder in files]):
-        return [Finding("logout", WORKS, "runs survive a logout (KillUserProcesses is off)")]
-    if _lingers():
-        found = "KillUserProcesses is on, with lingering for you"
-        advice = "start with: systemd-run --user --scope layerlab ..., and runs survive a logout"
-        return [Finding("logout", CARE, found, advice)]
-    advice = "once: loginctl enable-linger; then start with: systemd-run --user --scope layerlab ..."
-    return [Finding("logout", CARE, "a logout ends your runs (KillUserProcesses is on)", advice)]
-
-
-def kills_user_processes(folders: list[Path]) -> bool:
-    """What logind.conf and its drop-ins say; folders in order of precedence, the highest first.
-
-    As in systemd: one main file counts, then drop-ins of all folders sorted by name, where the folder with the highest
-    precedence has a file of the same name; the last assignment wins. The default is no.
-    """
-    main = next((folder / "logind.conf" for folder in folders if (folder / "logind.conf").is_file()), None)
-    drop_ins: dict[str, Path] = {}
-    for folder in reversed(folders):
-        for path in sorted((folder / "logind.conf.d").glob("*.conf")):
-            drop_ins[path.name] = path
-    value = False
-    for path in [*([main] if main else []), *(drop_ins[name] for name in sorted(drop_ins))]:
-        try:
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            key, _, setting = line.partition("=")
-            if key.strip() == "KillUserProcesses":
-                value = setting.strip().lower() in ("yes", "true", "1", "on", "y", "t")
-    return value
-
-
-def _lingers() -> bool:
-    """Whether the person's processes are let live on, as `loginctl` tells."""
-    program = shutil.which("loginctl")
-    if program is None:
-        return False
-    try:
-        told = subprocess.run(
-            [program, "show-user", str(os.getuid()), "--property=Linger"], capture_output=True, text=True, timeout=5
-        )
-    except (OSError, subprocess.SubprocessError):
-        return False
-    return told.stdout.strip() == "Linger=yes"
+def logout() -> list[Finding]:
+    """What a logout does to runs, and what to do about it."""
+    survives, found, advice = look_here()
+    return [Finding("logout", WORKS if survives else CARE, found, advice)]
