@@ -75,7 +75,13 @@ def create_run(store: Path, experiment: Experiment, made_with: dict[str, Any]) -
             files.fsync_folder(temporary)
             # A folder that is not empty is never replaced by a rename: a name that is taken is an error.
             files.system.rename(temporary, store / run)
-            files.fsync_folder(store)
+            try:
+                files.fsync_folder(store)
+            except OSError:
+                # Whoever is told that no run was made finds none.
+                with contextlib.suppress(OSError):
+                    files.system.rename(store / run, temporary)
+                raise
             return store / run
         except OSError as error:
             files.remove_folder_quietly(temporary)
@@ -89,8 +95,7 @@ def create_run(store: Path, experiment: Experiment, made_with: dict[str, Any]) -
 
 def _make_store(store: Path) -> None:
     try:
-        if not store.is_dir():
-            store.mkdir(parents=True, exist_ok=True)
+        _make_folders(store)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RequestError(f"the store {store} cannot be made: {reason}; choose another with --runs") from None
@@ -98,6 +103,21 @@ def _make_store(store: Path) -> None:
         raise RequestError(f"the store {store} cannot be written to; choose another with --runs")
     with contextlib.suppress(OSError):
         _remove_abandoned(store)
+
+
+def _make_folders(path: Path) -> None:
+    """A folder with those above it, each on the disk before the next is made."""
+    if path.is_dir():
+        return
+    if path.parent != path:
+        _make_folders(path.parent)
+    with contextlib.suppress(FileExistsError):
+        files.system.mkdir(path)
+    if not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    # A folder that may be passed through need not be one that may be opened.
+    with contextlib.suppress(PermissionError):
+        files.fsync_folder(path.parent)
 
 
 def _remove_abandoned(store: Path) -> None:

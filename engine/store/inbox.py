@@ -42,8 +42,9 @@ class Inbox:
         return requests, problems
 
     def clear(self) -> None:
-        """Remove what was asked of the process that trained before."""
+        """Remove what was asked of the process that trained before, and what senders that died left half written."""
         self.take()
+        files.remove_temporaries(self.folder)
 
     def _read(self, path: Path) -> Request:
         with files.opened(path) as descriptor:

@@ -5,6 +5,7 @@ Moving is one rename: a crash leaves the run in one place or the other, whole.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,10 +80,18 @@ def _move(path: Path, folder: Path) -> Path:
     try:
         if not files.is_folder(folder):
             files.system.mkdir(folder)
+            # On the disk before a run is moved into it.
+            files.fsync_folder(folder.parent)
         # A run is never empty, and a folder that is not empty is never replaced.
         files.system.rename(path, target)
-        files.fsync_folder(folder)
-        files.fsync_folder(path.parent)
+        try:
+            files.fsync_folder(folder)
+            files.fsync_folder(path.parent)
+        except OSError:
+            # Whoever is told that it could not be moved finds it where it was.
+            with contextlib.suppress(OSError):
+                files.system.rename(target, path)
+            raise
     except OSError as error:
         raise RunError(f"the run {path.name} cannot be moved to {folder}: {error.strerror or error}") from None
     return target
