@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,12 @@ from engine.errors import RunError
 from engine.events import Checkpoint
 from engine.packing import pack, safetensors_parts, unpack
 from engine.store import files
+from engine.store.retention import MAX_MANIFEST, NAME, listed, order, pin, remove_old
 
 VERSION = 1
 MAX_TENSORS = 1 << 37
 MAX_STATE = 1 << 26
-MAX_MANIFEST = 1 << 20
 CHUNK = 1 << 22
-KEPT = 2
-NAME = re.compile(r"(step|best)-(\d{9,15})(?:-(\d{1,4}))?")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,60}")
 RESERVED = ("optimizer", "state", "manifest")
 
@@ -66,9 +64,9 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Written:
     """Save a checkpoint in `folder` (a run's checkpoints/), verify it, and only then remove those no longer needed.
 
     One that lies there already with the same content is left as it is; the same step with other content gets a name of
-    its own behind it. Kept are the two newest steps, the best ones that these refer to (`state["best"]["step"]`) and
-    the newest best. Raises OSError where the disk fails, CheckpointError where what was written does not read back,
-    TypeError where the state holds something that cannot be saved; then all earlier checkpoints are still there.
+    its own behind it. `retention.py` says what is kept. Raises OSError where the disk fails, CheckpointError where what
+    was written does not read back, TypeError where the state holds something that cannot be saved; then all earlier
+    checkpoints are still there.
     """
     began = time.perf_counter()
     files.remove_temporaries(folder)
@@ -83,6 +81,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Written:
             files.fsync_folder(folder)
         else:
             files.remove_folder(temporary)
+            if checkpoint.pinned:
+                pin(path)
     except BaseException:
         files.remove_folder_quietly(temporary)
         raise
@@ -92,7 +92,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Written:
         if is_new:
             files.remove_folder_quietly(path)
         raise
-    _remove_old(folder, path)
+    remove_old(folder, path)
     size = sum(entry["size"] for entry in manifest["files"].values())
     return Written(path, size, time.perf_counter() - began)
 
@@ -114,7 +114,10 @@ def _write_files(folder: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     about = {"version": VERSION, "kind": checkpoint.kind, "networks": networks, **packed}
     about |= {"step": checkpoint.step, "epoch": checkpoint.epoch, "batch": checkpoint.batch}
     entries["state.json"] = _write_parts(folder / "state.json", [json.dumps(about, allow_nan=False).encode()])
-    manifest = {"version": VERSION, "files": entries}
+    best = (checkpoint.state.get("best") or {}).get("step")
+    manifest = {"version": VERSION, "epoch": checkpoint.epoch, "best": best, "files": entries}
+    if checkpoint.pinned:
+        manifest["pinned"] = True
     files.write_new(folder / "manifest.json", json.dumps(manifest, indent=1).encode())
     return manifest
 
@@ -139,7 +142,7 @@ def _place(folder: Path, checkpoint: Checkpoint, manifest: dict[str, Any]) -> tu
     name = f"{checkpoint.kind}-{checkpoint.step:09d}"
     if not NAME.fullmatch(name):
         raise CheckpointError(f"`{name}` cannot name a checkpoint")
-    present = [path for path in _listed(folder, checkpoint.kind) if _order(path)[0] == checkpoint.step]
+    present = [path for path in listed(folder, checkpoint.kind) if order(path)[0] == checkpoint.step]
     if present:
         newest_one = present[-1]
         try:
@@ -148,22 +151,8 @@ def _place(folder: Path, checkpoint: Checkpoint, manifest: dict[str, Any]) -> tu
                 return newest_one, False
         except (CheckpointError, OSError, ValueError):
             pass
-        return folder / f"{name}-{_order(newest_one)[1] + 1}", True
+        return folder / f"{name}-{order(newest_one)[1] + 1}", True
     return folder / name, True
-
-
-def _order(path: Path) -> tuple[int, int]:
-    found = NAME.fullmatch(path.name)
-    return (int(found[2]), int(found[3] or 1)) if found else (-1, -1)
-
-
-def _listed(folder: Path, kind: str) -> list[Path]:
-    """The checkpoints of a kind, oldest first, whether they are whole or not."""
-    try:
-        names = [name for name in files.listed(folder) if (found := NAME.fullmatch(name)) and found[1] == kind]
-    except FileNotFoundError:
-        return []
-    return sorted((folder / name for name in names if files.is_folder(folder / name)), key=_order)
 
 
 def verify(path: Path) -> dict[str, Any]:
@@ -232,51 +221,11 @@ def read_checkpoint(path: Path) -> Saved:
 def newest(folder: Path, kind: str = "step", step: int | None = None) -> tuple[Saved | None, list[str]]:
     """The newest checkpoint of a kind that verifies (of `step`, where given), and what is wrong with newer ones."""
     problems: list[str] = []
-    for path in reversed(_listed(folder, kind)):
-        if step is not None and _order(path)[0] != step:
+    for path in reversed(listed(folder, kind)):
+        if step is not None and order(path)[0] != step:
             continue
         try:
             return read_checkpoint(path), problems
         except (CheckpointError, OSError) as error:
             problems.append(str(error))
     return None, problems
-
-
-def _remove_old(folder: Path, written: Path) -> None:
-    """Remove all checkpoints but those worth keeping, after `written` was verified.
-
-    A resume from an older checkpoint leaves later ones behind, that are damaged and belong to a past that no longer
-    counts: those go once a new step is saved.
-    """
-    steps, bests = _listed(folder, "step"), _listed(folder, "best")
-    if written in steps:
-        kept_steps = [path for path in steps if _order(path) <= _order(written) and _looks_whole(path)][-KEPT:]
-    else:
-        kept_steps = steps
-    referred = {_best_step(path) for path in kept_steps}
-    kept_bests = [path for path in bests if _order(path)[0] in referred]
-    upto = [path for path in bests if _order(path)[0] <= _order(written)[0] and _looks_whole(path)]
-    keep: Mapping[Path, None] = dict.fromkeys([written, *kept_steps, *kept_bests, *upto[-1:]])
-    for path in [*steps, *bests]:
-        if path not in keep:
-            # Under another name first: a crash in the middle must not leave half a checkpoint under its own.
-            leaving = files.temporary_beside(path)
-            files.system.rename(path, leaving)
-            files.remove_folder(leaving)
-
-
-def _looks_whole(path: Path) -> bool:
-    try:
-        entries = files.read_json(path / "manifest.json", MAX_MANIFEST)["files"]
-        return all((path / name).lstat().st_size == entry["size"] for name, entry in entries.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-
-
-def _best_step(path: Path) -> int | None:
-    try:
-        packed = files.read_json(path / "state.json", MAX_STATE)["state"]
-        best = unpack(packed, None).get("best")
-        return int(best["step"]) if best else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None

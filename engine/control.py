@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from engine.errors import RequestError, did_you_mean
 
-PLAIN_REQUESTS = ("pause", "resume", "stop_epoch", "stop", "discard", "checkpoint")
+PLAIN_REQUESTS = ("pause", "resume", "stop_epoch", "stop", "discard", "checkpoint", "pin_checkpoint")
 VALUE_REQUESTS = ("set_lr", "add_epochs")
 REQUESTS = PLAIN_REQUESTS + VALUE_REQUESTS
 MAX_ADDED_EPOCHS = 1_000_000
@@ -23,7 +23,8 @@ class Request:
     """One thing asked of a session; checked when made, so a session never sees a wrong one.
 
     `value` is the learning rate (finite, at least 0) of `set_lr` and the number (1 to 1,000,000) of `add_epochs`; the
-    other requests take none. `by` says who asked, for the record. Raises RequestError.
+    other requests take none. `pin_checkpoint` makes a checkpoint that is kept for good. `by` says who asked, for the
+    record. Raises RequestError.
     """
 
     name: str

@@ -38,13 +38,15 @@ def evaluate(
             outcome = session.task.evaluate(batch, networks)
             meter.update(outcome.loss, outcome.weight, outcome.output, outcome.target)
         watching = nullcontext()
-        if session.mailbox.pending:
+        if session.mailbox.pending or session.checkpoint_due:
             # A resume evaluates from the beginning, so a checkpoint made here holds what it began with.
             drawn = snapshot.generators(session.device)
             snapshot.restore_generators(generators, session.device)
             yield from session._obey()
             if session._leaving:
                 break
+            if session.checkpoint_due:
+                yield from session._checkpoint()
             snapshot.restore_generators(drawn, session.device)
     else:
         with torch.inference_mode():

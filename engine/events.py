@@ -106,7 +106,8 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """A state to be saved. `kind` is "step" or "best"; `networks` maps a network's name to its state_dict.
+    """A state to be saved. `kind` is "step" or "best"; `networks` maps a network's name to its state_dict. One that a
+    person pinned is kept however many come after it.
 
     The writer's thread saves it later, so every tensor must be a copy that training no longer changes. It never becomes
     a line itself: the writer records it as `CheckpointSaved`.
@@ -119,6 +120,7 @@ class Checkpoint:
     networks: Mapping[str, Mapping[str, Tensor]]
     optimizer: object
     state: Mapping[str, Any]
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

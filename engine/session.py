@@ -120,6 +120,7 @@ class Session:
         self._elapsed = 0.0
         self._lr = self.schedule.lr
         self._paused = False
+        self._saved_at: tuple[float, ...] | None = None
         self._ending = ""  # one of WAYS_TO_END, once asked for
         self._over = False  # the last checkpoint of the run was handed over
         self._away = 0.0  # seconds of the epoch under way that went by paused
@@ -136,7 +137,7 @@ class Session:
         """
         yield announcement(self)
         yield StatusChanged("running", "", self.step)
-        self._plan = CheckpointPlan(self.experiment.checkpoint_minutes)
+        self._plan = CheckpointPlan(self.experiment.checkpoint_minutes, self.experiment.checkpoint_epochs)
         try:
             if self.mailbox.pending:
                 yield from self._obey()
@@ -235,7 +236,7 @@ class Session:
         if watched and self.gauge.read_units():
             yield from self._measured()
         yield from self.health.epoch_ended(self.step, self.epoch, metrics)
-        if self._plan.due_after_epoch:
+        if self._plan.due_after(self.epoch):
             yield from self._checkpoint()
         if self.mailbox.pending:
             yield from self._obey()
@@ -294,12 +295,15 @@ class Session:
                 yield from self._apply(request)
             if not self._paused or self._leaving:
                 break
+            # A pause may be long, and what was asked for meanwhile is not to be lost.
+            if self.checkpoint_due:
+                yield from self._checkpoint()
             self.mailbox.wait(1.0)
         self._away += time.perf_counter() - began
 
     def _apply(self, request: Request) -> Iterator[Event]:
         name, value = request.name, request.value
-        if self._over and name in ("set_lr", "add_epochs"):
+        if self._over and name in ("set_lr", "add_epochs", "pin_checkpoint"):
             yield Message("warning", f"{name} came when training is over; resume the run for more epochs", self.step)
             return
         if name == "pause" and not self._paused:
@@ -313,14 +317,17 @@ class Session:
             if name == "stop_epoch" and self._paused:
                 self._paused = False
                 yield StatusChanged("running", "", self.step)
-        elif name == "checkpoint" and not self._over:  # the networks hold the best weights then, not the last
-            yield from self._checkpoint()
+        # Once it is over the networks hold the best weights, not the last.
+        elif name in ("checkpoint", "pin_checkpoint") and not self._over:
+            yield from self._checkpoint(pinned=name == "pin_checkpoint")
         elif name == "set_lr" and value is not None:
             self.schedule.set_lr(float(value))
             if self.batch < self.batches:  # otherwise it is the rate of the next epoch
                 self._lr = self.schedule.lr
+            self._plan.hasten()
         elif name == "add_epochs" and value is not None:
             self.epochs += int(value)
+            self._plan.hasten()
             if self._out_of_patience:  # a run that stopped early would stop again at once
                 self._epochs_since_best = 0
         yield Controlled(self.step, name, value, request.by)
@@ -355,14 +362,24 @@ class Session:
 
     # -- what it keeps ----------------------------------------------------------------------------------------------
 
-    def _checkpoint(self) -> Iterator[Event]:
+    @property
+    def _stands_at(self) -> tuple[float, ...]:
+        return (self.epoch, self.step, self.epochs, self.schedule.lr)
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether one is due between two steps, and there is something that the newest one does not hold."""
+        return self._plan.due and not self._over and self._stands_at != self._saved_at
+
+    def _checkpoint(self, *, pinned: bool = False) -> Iterator[Event]:
         """Hand over a copy of everything that a resume needs; the best weights first, so that it never refers to
         something that is not on the disk."""
         yield from self._save_best()
         # A resume from weights that a loss without value has broken could only fail again.
         self._check_losses(self.meter.read_losses())
         with self._plan.copying():
-            checkpoint = snapshot.take(self)
+            checkpoint = snapshot.take(self, pinned=pinned)
+        self._saved_at = self._stands_at
         yield checkpoint
 
     def _save_best(self) -> Iterator[Event]:

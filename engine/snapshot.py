@@ -62,8 +62,8 @@ def restore_generators(states: Mapping[str, Tensor], device: torch.device) -> No
         torch.mps.set_rng_state(states["mps"])
 
 
-def take(session: Session) -> Checkpoint:
-    """A checkpoint of a session between two steps."""
+def take(session: Session, *, pinned: bool = False) -> Checkpoint:
+    """A checkpoint of a session between two steps; `pinned` is one to be kept for good."""
     networks = {name: copy(network.state_dict()) for name, network in session.networks.items()}
     for name, stepper in session.steppers.items():
         if stepper.average is not None:
@@ -87,7 +87,7 @@ def take(session: Session) -> Checkpoint:
         "generators": generators(session.device),
     }
     optimizer = {name: copy(stepper.state()) for name, stepper in session.steppers.items()}
-    return Checkpoint(session.step, session.epoch, session.batch, "step", networks, optimizer, state)
+    return Checkpoint(session.step, session.epoch, session.batch, "step", networks, optimizer, state, pinned)
 
 
 def restore(

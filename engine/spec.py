@@ -106,11 +106,7 @@ class Experiment(_Part):
     loss: CallField
     optimizer: CallField
     scheduler: OptionalCall = None
-    device: Annotated[
-        str,
-        Field(description="a text"),
-        AfterValidator(fields.device),
-    ] = "auto"
+    device: Annotated[str, Field(description="a text"), AfterValidator(fields.device)] = "auto"
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="fp32, bf16 or fp16")
     accumulate: Count = 1
     clip_norm: OptionalPositive = None
@@ -127,6 +123,7 @@ class Experiment(_Part):
         Field(description="the name of a metric"),
     ] = None
     checkpoint_minutes: Positive = 5.0
+    checkpoint_epochs: OptionalCount = None
     data: InstanceOf[Data] = Data()
     networks: Annotated[
         fields.FrozenMapping[Network],

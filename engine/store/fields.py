@@ -24,6 +24,7 @@ USUAL = {
     "ema": "none",
     "monitor": "none",
     "checkpoint_minutes": "5.0",
+    "checkpoint_epochs": "none",
     "data.augment": "none",
 }
 

@@ -16,28 +16,48 @@ if TYPE_CHECKING:
 RETRY_SECONDS = 30.0
 
 
+# Of those that a person pinned: each is a whole copy of the training's state, and a disk may stay full.
+MAX_PINNED = 3
+
+
 class Saver:
-    """Saves the newest checkpoint of each kind that it was given; an older one that still waits is left out."""
+    """Saves checkpoints in the order that it was given them, so that none refers to best weights that are not there.
+
+    An older one that still waits is left out once there is a newer one, unless a person pinned it.
+    """
 
     def __init__(self, path: Path, say: Callable[[Event], None]) -> None:
         self.problem: str | None = None
         self._path = path
         self._say = say
-        self._waiting: dict[str, Checkpoint] = {}
+        self._waiting: list[Checkpoint] = []
         self._failed: set[int] = set()  # by id, of those in _waiting
         self._changed = threading.Condition()
         self._closing = False
-        self._retry_at = 0.0
+        self._retry_at = 0.0  # not before, where saving has failed
         self._thread: threading.Thread | None = None
 
     def put(self, checkpoint: Checkpoint) -> None:
         """Have it saved soon; never waits for the disk."""
         with self._changed:
-            self._waiting[checkpoint.kind] = checkpoint
+            self._waiting = _worth_saving([*self._waiting, checkpoint])
+            dropped = self._too_many()
+            self._retry_at = 0.0  # a new one is a reason to try again
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="layerlab-saver", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
+        if dropped is not None:
+            text = f"the pinned checkpoint of step {dropped.step} is given up: too many wait for the disk"
+            self._say(Message("error", text, dropped.step))
+
+    def _too_many(self) -> Checkpoint | None:
+        """The oldest pinned one, taken out, where more wait than memory should hold."""
+        pinned = [item for item in self._waiting if item.pinned]
+        if len(pinned) <= MAX_PINNED:
+            return None
+        self._waiting = _worth_saving([item for item in self._waiting if item is not pinned[0]])
+        return pinned[0]
 
     def close(self) -> None:
         """Save what still waits, with one more try for what failed, and end."""
@@ -51,12 +71,8 @@ class Saver:
         """The one to save now, once there is one; None at the end."""
         with self._changed:
             while True:
-                # The best weights first: a step refers to them.
-                ready = [item for kind in ("best", "step") if (item := self._waiting.get(kind)) is not None]
-                if not self._closing and time.monotonic() < self._retry_at:
-                    ready = [item for item in ready if id(item) not in self._failed]
-                if ready:
-                    return ready[0]
+                if self._waiting and (self._closing or time.monotonic() >= self._retry_at):
+                    return self._waiting[0]
                 if self._closing:
                     return None
                 self._changed.wait(RETRY_SECONDS if self._waiting else None)
@@ -70,8 +86,7 @@ class Saver:
                     self._retry_at = time.monotonic() + RETRY_SECONDS
                     continue
                 self._failed.discard(id(checkpoint))
-                if self._waiting.get(checkpoint.kind) is checkpoint:
-                    del self._waiting[checkpoint.kind]
+                self._waiting = [item for item in self._waiting if item is not checkpoint]
 
     def _save(self, checkpoint: Checkpoint) -> bool:
         """Save one; True where another try may help."""
@@ -94,3 +109,14 @@ class Saver:
             )
         )
         return False
+
+
+def _worth_saving(waiting: list[Checkpoint]) -> list[Checkpoint]:
+    """Of checkpoints in the order that they were made: the newest step, the pinned ones, the newest best weights and
+    those that any of these steps refers to."""
+    steps = [item for item in waiting if item.kind == "step"]
+    steps = [item for item in steps if item.pinned or item is steps[-1]]
+    referred = {(item.state.get("best") or {}).get("step") for item in steps}
+    bests = [item for item in waiting if item.kind == "best"]
+    bests = [item for item in bests if item.step in referred or item is bests[-1]]
+    return [item for item in waiting if any(item is other for other in (*steps, *bests))]
