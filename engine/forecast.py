@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 import psutil
@@ -58,11 +59,19 @@ def _optimizer_bytes(call: Call, trainable: int, device: str) -> int:
 
 
 def available_bytes(device: str) -> int:
-    """Free memory where the experiment would train: of the GPU where it is one, of the machine otherwise."""
+    """Free memory where the experiment would train: of the GPU where it is one, of the machine otherwise, as far as
+    this process is allowed to take it (ulimit -v, which batch systems set)."""
     try:
         where = resolve(device)
     except RequestError:
         where = torch.device("cpu")
     if where.type == "cuda":
         return int(torch.cuda.mem_get_info(where)[0])
-    return int(psutil.virtual_memory().available)
+    free = int(psutil.virtual_memory().available)
+    if sys.platform != "win32":
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            free = max(min(free, limit - psutil.Process().memory_info().vms), 0)
+    return free

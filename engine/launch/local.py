@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from engine import catalogue, checkpoint
+from engine import catalogue, checkpoint, device_errors
 from engine.check import check
 from engine.control import Mailbox, Request
 from engine.data.info import Place
@@ -21,30 +20,41 @@ from engine.session import Session
 from engine.spec import load_experiment
 from engine.store.writer import RunWriter
 
-CPU_ALLOCATOR = "DefaultCPUAllocator"  # torch's error of the CPU is a plain RuntimeError that names it
 TELL_EVERY = 2.0  # seconds between two messages on how far reading or downloading data has come
 
 
 def execute(arguments: Arguments, mailbox: Mailbox, writer: RunWriter) -> str:
     """Train until the end and close the writer; returns the final status. Never raises: what goes wrong is the reason
-    that the run records."""
+    that the run records. Afterwards nothing of the network is left in memory, and `device_errors.lost` says whether
+    this process can train again."""
     status, reason = "failed", ""
     try:
-        session = _session(arguments, mailbox, writer)
-        for event in session.run():
-            writer.put(event)
-        status, reason = session.status, session.reason
-    except LayerlabError as error:
-        reason = str(error)
-    except BaseException as error:  # a person's own module may call sys.exit
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or CPU_ALLOCATOR in _one_line(error):
-            reason = f"out of memory: {_one_line(error)}; a smaller batch_size or network fits in less"
-        else:
-            reason = f"{type(error).__name__}: {_one_line(error)}"
-            writer.put(Message("error", traceback.format_exc()))
+        status, reason = _train(arguments, mailbox, writer)
     finally:
         writer.close(status, reason)
+    device_errors.free_memory()
     return status
+
+
+def _train(arguments: Arguments, mailbox: Mailbox, writer: RunWriter) -> tuple[str, str]:
+    """The final status and its reason. Only the frames within hold the network, and they are gone with the return."""
+    known: dict[str, Any] = {}
+    try:
+        session = _session(arguments, mailbox, writer, known)
+        for event in session.run():
+            writer.put(event)
+        return session.status, session.reason
+    except LayerlabError as error:
+        return "failed", str(error)
+    except BaseException as error:  # a person's own module may call sys.exit
+        device_errors.lost = device_errors.lost_device(known.get("device", ""))
+        if device_errors.lost:
+            writer.put(Message("error", traceback.format_exc()))
+            return "failed", f"{device_errors.lost}; {device_errors.RESTART}"
+        if device_errors.is_out_of_memory(error):
+            return "failed", device_errors.out_of_memory(error, **known)
+        writer.put(Message("error", traceback.format_exc()))
+        return "failed", f"{type(error).__name__}: {_one_line(error)}"
 
 
 def _one_line(error: BaseException) -> str:
@@ -55,19 +65,22 @@ def _one_line(error: BaseException) -> str:
     return " ".join(text[:2000].split())[:500]
 
 
-def _session(arguments: Arguments, mailbox: Mailbox, writer: RunWriter) -> Session:
+def _session(arguments: Arguments, mailbox: Mailbox, writer: RunWriter, known: dict[str, Any]) -> Session:
+    """The session, ready to run; `known` is given what an error further on has to name."""
     for module in arguments.allow:
         catalogue.allow(module)
     experiment = load_experiment(arguments.run_path / "experiment.toml")
     report = check(experiment, Place(arguments.data_folder, arguments.download))
     if report.refusal is not None:
         raise report.refusal
+    device = resolve(experiment.device)
+    known |= {"memory": report.memory, "batch_size": experiment.data.batch_size, "device": str(device)}
     for warning in report.warnings:
         writer.put(Message("warning", warning))
     prepared = prepare(
         experiment.data,
         seed=experiment.seed,
-        device=resolve(experiment.device),
+        device=device,
         place=Place(arguments.data_folder, arguments.download, _Teller(writer)),
         standardize_targets=report.task.standardize_targets,
     )

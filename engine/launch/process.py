@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import signal
@@ -15,7 +16,7 @@ from types import FrameType
 from engine.control import Mailbox, Request
 from engine.errors import LayerlabError, RunError
 from engine.launch import Arguments
-from engine.store import files
+from engine.store import crash, files
 
 TERMINATED = 143  # 128 + SIGTERM, as a shell reports it
 
@@ -30,7 +31,7 @@ class ProcessHandle:
     @property
     def alive(self) -> bool:
         """Whether it still executes."""
-        return self._process.poll() is None
+        return self._left_with() is None
 
     def request(self, request: Request) -> None:
         """Ask something of it, through the control folder."""
@@ -40,10 +41,16 @@ class ProcessHandle:
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until it has ended, at most `timeout` seconds."""
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return
+            self._left_with()
+
+    def _left_with(self) -> int | None:
+        """Its exit status, None while it executes. Nobody else gets to know which signal ended it."""
+        status = self._process.poll()
+        if status is not None and status < 0:
+            crash.add_signal(self.run_path, self._process.pid, -status)
+        return status
 
 
 def start(arguments: Arguments) -> ProcessHandle:
@@ -104,6 +111,9 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, terminate)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        # It has no terminal that could go away; shells send this to all that they began.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     from engine.store.writer import RunWriter
 
@@ -112,9 +122,10 @@ def main() -> int:
     except LayerlabError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    from engine.launch.local import execute
+    with crash.recorded(arguments.run_path):
+        from engine.launch.local import execute
 
-    status = execute(arguments, mailbox, writer)
+        status = execute(arguments, mailbox, writer)
     if terminated.is_set():
         return TERMINATED
     return 1 if status == "failed" else 0

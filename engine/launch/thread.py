@@ -20,6 +20,7 @@ class ThreadHandle:
         from engine.store.writer import RunWriter
 
         self.run_path: Path = arguments.run_path
+        self.lost = ""  # what the device said that takes nothing more from this process
         self._arguments = arguments
         self._mailbox = Mailbox()
         # Claims the run here, so that "somebody else trains it" reaches the caller.
@@ -29,9 +30,12 @@ class ThreadHandle:
 
     def _run(self) -> None:
         # Importing torch takes seconds: whoever started this need not wait for it.
+        from engine import device_errors
         from engine.launch.local import execute
 
         execute(self._arguments, self._mailbox, self._writer)
+        if device_errors.lost:
+            self.lost = f"{device_errors.lost}; {device_errors.RESTART}"
 
     @property
     def alive(self) -> bool:
@@ -48,7 +52,7 @@ class ThreadHandle:
 
 
 def start(arguments: Arguments) -> ThreadHandle:
-    """Start a session in a thread; RequestError where this process trains one already."""
+    """Start a session in a thread; RequestError where this process trains one already, or can train none any more."""
     global _current
     with _starting:
         if _current is not None and _current.alive:
@@ -56,5 +60,7 @@ def start(arguments: Arguments) -> ThreadHandle:
                 f"this process already trains {_current.run_path.name}: wait until it has ended, "
                 "or start this one with --launcher process"
             )
+        if _current is not None and _current.lost:
+            raise RequestError(_current.lost)
         _current = ThreadHandle(arguments)
         return _current

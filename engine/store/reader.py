@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from engine import events
-from engine.store import files, owner, segments
+from engine.store import crash, files, owner, segments
 from engine.store.stalls import stall
 from engine.store.view import EpochRow, MessageRow, RunView
 
@@ -138,10 +138,19 @@ class RunReader:
                 self._set("status", self.view.recorded_status)
                 return
             self._set("status", "interrupted")
-            self._set("reason", f"{owner.describe(self.view.owner)} ended without saying how")
+            self._set("reason", self._last_words())
         else:
             self._set("status", self.view.recorded_status)
             self._set("reason", self._stall or self.view.recorded_reason)
+
+    def _last_words(self) -> str:
+        """What is known of an owner's end who did not record it."""
+        who, ended_by = owner.describe(self.view.owner), crash.signal_of(self.path, self.view.owner)
+        if ended_by == "SIGKILL":
+            return f"{who} was ended by SIGKILL, as the system does where memory runs out"
+        if ended_by:
+            return f"{who} was ended by {ended_by}; {crash.NAME} in its folder may say where it stood"
+        return f"{who} ended without saying how"
 
     def _derive_without_events(self) -> None:
         if not files.is_folder(self.path):
