@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from engine.store.fields import read_fields, stored_fields
 from engine.store.folder import run_names
 from engine.store.notes import NO_NOTES, Notes, read_notes
 from engine.store.reader import STARTING_SECONDS, RunReader
-from engine.store.segments import read_owner
+from engine.store.segments import read_owner, segment_path
 from engine.store.stalls import stall
 from engine.store.view import LIVE_STATUSES, iso
 
@@ -107,6 +108,9 @@ def _summarize(path: Path, watch: owner.BeatWatch | None) -> Summary:
                 return found
             status = status if status in events.STATUSES else "starting"
             reason = stall(record, quiet, silent, status) or reason
+        elif os.path.lexists(segment_path(path, 0)):
+            # It was begun, and who trains it is lost or not written yet: the beat is not synced, so a power cut takes it.
+            return _from_events(path, data)
         elif _age(path) < STARTING_SECONDS:
             status = "starting"
         else:
