@@ -16,7 +16,7 @@ import pytest
 
 from engine.control import Request
 from engine.store.requests import send
-from tests.faults.sittings import Desk, closing, eventually
+from tests.faults.sittings import Desk, Sitting, closing, eventually
 
 
 @pytest.fixture
@@ -34,28 +34,34 @@ def layerlab(desk: Desk, *arguments: object) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, env=desk.environment, cwd=desk.folder, capture_output=True, text=True, timeout=120)
 
 
-def test_it_has_no_terminal_and_goes_on_when_that_is_taken_away(desk: Desk) -> None:
-    """Fault 18, without the application."""
-    sitting = desk.sit_down("train", desk.experiment(100_000), "--detach")
+def test_what_it_begins_has_no_terminal_and_goes_on_when_that_is_taken_away(desk: Desk) -> None:
+    """Fault 18, without the application: two runs side by side, told as one document."""
+    files = f"{desk.experiment(100_000)} {desk.experiment(200_000)}"
+    command = f"{sys.executable} -m tui.cli train {files} --detach --json > told.json; exit $?"
+    sitting = Sitting(["/bin/sh", "-c", command], desk.environment, desk.folder, (120, 40))
     with closing(sitting):
         assert sitting.ended(60) == 0
-        told = sitting.text
-    run = desk.run()
-    assert run.view.status == "running"
-    assert run.view.run in told
-    assert f"layerlab watch {run.view.run}" in told.replace("\n", "")
-    pid = run.view.owner["pid"]
-    assert os.getsid(pid) == pid
-    # The field tty_nr: 0 is none.
-    assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4] == "0"
-    assert os.readlink(f"/proc/{pid}/fd/0") == os.devnull
-    assert {os.readlink(f"/proc/{pid}/fd/{number}") for number in (1, 2)} == {str(run.path / "console.log")}
-    os.kill(pid, signal.SIGHUP)
-    done = run.view.done
-    eventually(lambda: run.poll() and run.view.done > done + 5)
-    send(run.path, Request("stop"))
-    eventually(lambda: run.poll() and run.view.status == "stopped")
-    eventually(lambda: not psutil.pid_exists(pid))
+        told = sitting.text.replace("\n", "")
+    documents = json.loads((desk.folder / "told.json").read_text())
+    assert len(documents) == 2
+    for number, document in enumerate(documents):
+        run, pid = desk.run(number), document["pid"]
+        assert (document["run"], document["status"]) == (run.view.run, "running")
+        assert run.view.owner["pid"] == pid
+        assert f"layerlab watch {run.view.run}" in told
+        assert os.getsid(pid) == pid
+        # The field tty_nr: 0 is none.
+        assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4] == "0"
+        assert os.readlink(f"/proc/{pid}/fd/0") == os.devnull
+        assert {os.readlink(f"/proc/{pid}/fd/{number}") for number in (1, 2)} == {str(run.path / "console.log")}
+        os.kill(pid, signal.SIGHUP)
+    for number, document in enumerate(documents):
+        run = desk.run(number)
+        done = run.view.done
+        eventually(lambda run=run, done=done: run.poll() and run.view.done > done + 2)
+        send(run.path, Request("stop"))
+        eventually(lambda run=run: run.poll() and run.view.status == "stopped")
+        eventually(lambda document=document: not psutil.pid_exists(document["pid"]))
 
 
 def test_a_run_that_does_not_begin_is_told_with_its_reason_and_status_1(desk: Desk) -> None:
@@ -79,21 +85,6 @@ def test_a_run_that_does_not_begin_is_told_with_its_reason_and_status_1(desk: De
     assert "Traceback" not in told.stderr
     assert "\x1b" not in told.stderr
     assert desk.run().view.status == "failed"
-
-
-def test_several_train_side_by_side_and_are_told_as_one_document(desk: Desk) -> None:
-    told = layerlab(desk, "train", desk.experiment(100_000), desk.experiment(200_000), "--detach", "--json")
-    assert told.returncode == 0, told.stderr
-    documents = json.loads(told.stdout)
-    assert [document["status"] for document in documents] == ["running", "running"]
-    for number, document in enumerate(documents):
-        run = desk.run(number)
-        assert document["run"] == run.view.run
-        assert document["pid"] == run.view.owner["pid"]
-        assert psutil.pid_exists(document["pid"])
-        send(run.path, Request("discard"))
-    for document in documents:
-        eventually(lambda document=document: not psutil.pid_exists(document["pid"]))
 
 
 def test_what_cannot_work_is_refused_before_anything_is_begun(desk: Desk) -> None:
