@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Iterable
@@ -171,7 +172,7 @@ def verify(path: Path) -> dict[str, Any]:
         if not isinstance(entry, dict) or Path(name).name != name or name in ("", ".", ".."):
             raise CheckpointError(f"the manifest of {path.name} has a wrong entry: {name!r}")
         try:
-            found = _measure(path / name)
+            found = _measure(path / name, entry.get("size"))
         except (FileNotFoundError, files.NotRegular, files.TooLarge, ValueError) as error:
             raise CheckpointError(f"{name} of the checkpoint {path.name} cannot be read: {error}") from None
         if found != (entry.get("size"), entry.get("sha256")):
@@ -179,10 +180,13 @@ def verify(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _measure(path: Path) -> tuple[int, str]:
+def _measure(path: Path, size_wanted: object) -> tuple[int, str]:
+    """Size and sha256 of a file; a file of another size than is wanted is not read."""
     digest = hashlib.sha256()
     size = 0
     with files.opened(path) as descriptor:
+        if os.fstat(descriptor).st_size != size_wanted:
+            return os.fstat(descriptor).st_size, ""
         while chunk := files.system.read(descriptor, CHUNK):
             digest.update(chunk)
             size += len(chunk)

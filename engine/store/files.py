@@ -178,13 +178,18 @@ def opened(path: Path) -> Iterator[int]:
 def read_bounded(path: Path, limit: int) -> bytes:
     """All of a regular file of at most `limit` bytes; raises TooLarge, NotRegular or what the system says."""
     with opened(path) as descriptor:
-        if os.fstat(descriptor).st_size > limit:
-            raise TooLarge(errno.EFBIG, f"larger than {limit:,} bytes", str(path))
-        chunks = []
-        left = limit + 1
-        while left > 0 and (chunk := system.read(descriptor, min(left, 1 << 22))):
-            chunks.append(chunk)
-            left -= len(chunk)
+        return read_opened(descriptor, path, limit)
+
+
+def read_opened(descriptor: int, path: Path, limit: int) -> bytes:
+    """The same of a file that is open already, `path`, at its beginning; raises TooLarge or what the system says."""
+    if os.fstat(descriptor).st_size > limit:
+        raise TooLarge(errno.EFBIG, f"larger than {limit:,} bytes", str(path))
+    chunks = []
+    left = limit + 1
+    while left > 0 and (chunk := system.read(descriptor, min(left, 1 << 22))):
+        chunks.append(chunk)
+        left -= len(chunk)
     if left <= 0:
         raise TooLarge(errno.EFBIG, f"larger than {limit:,} bytes", str(path))
     return b"".join(chunks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -24,6 +25,9 @@ class Inbox:
         """The new requests, oldest first, and words about what was none. Raises OSError where the folder fails."""
         requests: list[Request] = []
         problems: list[str] = []
+        if not files.is_folder(self.folder):
+            # What a link leads to is no request, and not ours to remove.
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(self.folder))
         for name in files.listed(self.folder)[:MAX_AT_ONCE]:
             if name.startswith(".") or name in self._stuck:
                 continue
@@ -50,4 +54,6 @@ class Inbox:
         with files.opened(path) as descriptor:
             if hasattr(os, "getuid") and os.fstat(descriptor).st_uid != os.getuid():
                 raise RequestError("it came from another user")
-        return Request.from_json(files.read_bounded(path, MAX_REQUEST).decode())
+            # From the same descriptor: by now another file may have the name.
+            text = files.read_opened(descriptor, path, MAX_REQUEST).decode()
+        return Request.from_json(text)

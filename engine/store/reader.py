@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import time
@@ -15,6 +16,8 @@ from engine.store.view import EpochRow, MessageRow, RunView
 __all__ = ["EpochRow", "MessageRow", "RunReader", "RunView"]
 
 CHUNK = 1 << 20
+# Not on every system; there a hole is read as the NULs that it stands for.
+SEEK_DATA = getattr(os, "SEEK_DATA", os.SEEK_SET)
 CHECK_SECONDS = 1.0
 STARTING_SECONDS = 60.0
 
@@ -94,9 +97,21 @@ class RunReader:
                 while chunk := files.system.read(descriptor, CHUNK):
                     self._offset += len(chunk)
                     self._take(chunk)
+                    if self._too_long:
+                        self._skip_hole(descriptor)
         except files.NotRegular:
             self._set("problem", f"{path.name} is not a regular file")
             self._offset = size
+
+    def _skip_hole(self, descriptor: int) -> None:
+        """In the midst of an endless line: go on where the file holds something, which in a sparse one is far away."""
+        size = os.fstat(descriptor).st_size
+        try:
+            self._offset = os.lseek(descriptor, self._offset, SEEK_DATA)
+        except OSError as error:
+            # Nothing but a hole up to the end, or a file system that does not tell.
+            beyond = error.errno == errno.ENXIO
+            self._offset = os.lseek(descriptor, max(size, self._offset) if beyond else self._offset, os.SEEK_SET)
 
     def _take(self, chunk: bytes) -> None:
         lines = (self._rest + chunk).split(b"\n")

@@ -37,7 +37,10 @@ def order(path: Path) -> tuple[int, int]:
 
 
 def listed(folder: Path, kind: str) -> list[Path]:
-    """The checkpoints of a kind, oldest first, whether they are whole or not."""
+    """The checkpoints of a kind, oldest first, whether they are whole or not; in what is no real folder there are none.
+    Raises OSError where the disk does not answer."""
+    if not files.is_folder(folder):
+        return []
     try:
         names = [name for name in files.listed(folder) if (found := NAME.fullmatch(name)) and found[1] == kind]
     except FileNotFoundError:
@@ -54,7 +57,16 @@ def look(path: Path) -> Kept:
         entries = manifest["files"]
         size = sum(int(entry["size"]) for entry in entries.values())
         pinned = manifest.get("pinned") is True
-    except (FileNotFoundError, files.NotRegular, files.TooLarge, ValueError, KeyError, TypeError, AttributeError):
+    except (
+        FileNotFoundError,
+        files.NotRegular,
+        files.TooLarge,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+    ):
         return nothing
     try:
         whole = all((path / name).lstat().st_size == entry["size"] for name, entry in entries.items())
