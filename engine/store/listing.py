@@ -109,7 +109,7 @@ def _summarize(path: Path, watch: owner.BeatWatch | None) -> Summary:
             status = status if status in events.STATUSES else "starting"
             reason = stall(record, quiet, silent, status) or reason
         elif os.path.lexists(segment_path(path, 0)):
-            # It was begun, and who trains it is lost or not written yet: the beat is not synced, so a power cut takes it.
+            # It was begun, and who trains it is not written yet or lost: the beat is not synced, a power cut takes it.
             return _from_events(path, data)
         elif _age(path) < STARTING_SECONDS:
             status = "starting"
