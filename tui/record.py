@@ -28,7 +28,9 @@ def record(view: RunView) -> dict[str, Any]:
 
 
 def full_record(view: RunView) -> dict[str, Any]:
-    """What `show` tells of a run: its experiment, environment, messages and every epoch as well."""
+    """What `show` tells of a run: its experiment, environment, messages, checkpoints and every epoch as well."""
+    from engine.store.retention import kept
+
     return record(view) | {
         "experiment": None if view.experiment is None else view.experiment.to_dict(),
         "toml": None if view.experiment is None else view.experiment.to_toml(),
@@ -38,6 +40,7 @@ def full_record(view: RunView) -> dict[str, Any]:
             for row in view.history
         ],
         "messages": [asdict(message) for message in view.messages],
+        "checkpoints": [asdict(one) | {"path": str(one.path)} for one in kept(view.path / "checkpoints")],
         "problem": view.problem,
         "skipped_lines": view.skipped_lines,
     }

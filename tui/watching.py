@@ -93,7 +93,7 @@ class RunWatch:
         controls = self._newer("controls", view.controls)
         times = view.controlled_at[len(view.controlled_at) - len(controls) :]
         for control, when in zip(controls, times, strict=True):
-            asked = asked or control.request in ("checkpoint", "stop", "stop_epoch")
+            asked = asked or control.request in ("checkpoint", "pin_checkpoint", "stop", "stop_epoch")
             text = told(control.request, control.value) + (f" by {control.by}" if control.by else "")
             new.append(LogLine(when, "info", text))
         for saved in self._newer("checkpoint", [view.checkpoint] if view.checkpoint else []):
@@ -164,6 +164,7 @@ def told(request: str, value: float | None) -> str:
         "stop_epoch": "asked to stop after this epoch",
         "discard": "asked to stop without a checkpoint",
         "checkpoint": "asked for a checkpoint",
+        "pin_checkpoint": "asked for a checkpoint that is kept for good",
     }
     return words.get(request, request)
 

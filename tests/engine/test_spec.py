@@ -92,6 +92,7 @@ EXPERIMENTS = st.fixed_dictionaries(
         "ema": st.none() | st.floats(0.001, 0.999),
         "monitor": st.none() | st.sampled_from(["val/loss", "train/accuracy"]),
         "checkpoint_minutes": POSITIVE,
+        "checkpoint_epochs": st.none() | st.integers(1, 100),
         "data": st.fixed_dictionaries(
             {},
             optional={
@@ -183,6 +184,7 @@ def test_several_networks_keep_their_names_and_order() -> None:
         ("seed = 0", "clip_norm = 0", 4, "clip_norm", "greater than 0"),
         ("seed = 0", "clip_value = nan", 4, "clip_value", "found nan"),
         ("seed = 0", "checkpoint_minutes = inf", 4, "checkpoint_minutes", "found inf"),
+        ("seed = 0", "checkpoint_epochs = 0", 4, "checkpoint_epochs", "found 0; a whole number of at least 1"),
         ("seed = 0", "early_stopping = 0", 4, "early_stopping", "at least 1"),
         ("seed = 0", "monitor = 'loss'", 4, "monitor", "val/loss"),
         ("seed = 0", "self = 1", 4, "self", "no such field"),

@@ -95,6 +95,7 @@ async def test_a_run_that_cannot_start_is_told_in_the_screen(tmp_path: Path) -> 
     [
         (["space"], "pause", None),
         (["k"], "checkpoint", None),
+        (["K"], "pin_checkpoint", None),
         (["S", "e"], "stop_epoch", None),
         (["S", "n"], "stop", None),
         (["S", "down", "down", "enter"], "discard", None),

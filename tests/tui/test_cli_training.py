@@ -136,6 +136,8 @@ def test_stop_and_control_reach_a_run_and_hear_back(layerlab: CommandLine) -> No
         told = layerlab("control", "far", "set-lr", "0.001", "--json")
         assert told.status == 0, told.err
         assert told.json["acted"] is True
+        assert layerlab("control", "far", "checkpoint", "--pin").status == 0
+        assert "--pin keeps a checkpoint" in layerlab("control", "far", "pause", "--pin").err
         assert layerlab("control", "far", "pause").err.endswith("it is paused\n")
         # The list is read from the summary, which is written a moment later.
         deadline = time.monotonic() + 30
@@ -154,6 +156,10 @@ def test_stop_and_control_reach_a_run_and_hear_back(layerlab: CommandLine) -> No
         out, _ = trainer.communicate(timeout=60)
         assert trainer.returncode == 130
         assert json.loads(out)["last"]["metrics"]["lr"] == 0.001
+        pinned = [one for one in layerlab("show", "far", "--json").json["checkpoints"] if one["pinned"]]
+        assert [(one["kind"], one["whole"]) for one in pinned] == [("step", True)]
+        shown = layerlab("show", "far").out
+        assert [line for line in shown.splitlines() if Path(pinned[0]["path"]).name in line and "pinned" in line]
         told = layerlab("stop", "far")
         assert told.status == 2
         assert "stopped" in told.err

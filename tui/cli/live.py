@@ -35,7 +35,8 @@ def register(app: typer.Typer) -> None:
         "control",
         rich_help_panel=PANEL,
         epilog="Examples: [bold]layerlab control cnn pause[/], [bold]layerlab control cnn resume[/], "
-        "[bold]layerlab control cnn set_lr 0.001[/], [bold]layerlab control cnn add_epochs 5[/]",
+        "[bold]layerlab control cnn set_lr 0.001[/], [bold]layerlab control cnn add_epochs 5[/], "
+        "[bold]layerlab control cnn checkpoint --pin[/]",
     )(control)
 
 
@@ -87,12 +88,16 @@ def control(
     value: Annotated[
         str | None, typer.Argument(metavar="[VALUE]", help="The learning rate, or the number of epochs.")
     ] = None,
+    pin: Annotated[bool, typer.Option("--pin", help="With checkpoint: keep it for good.")] = False,
     wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for the run.")] = _WAIT,
     runs: RunsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask something of a live run; it acts within one step."""
     request = request.replace("-", "_")
+    if pin and request not in ("checkpoint", "pin_checkpoint"):
+        raise RequestError(f"--pin keeps a checkpoint; it does not go with {request}")
+    request = "pin_checkpoint" if pin else request
     _ask(name, _request(request, value), wait, runs, as_json)
 
 

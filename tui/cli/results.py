@@ -198,8 +198,25 @@ def show_run(view: RunView) -> None:
         if not fits(drawn):
             drawn = _history(view, [name for name in names if is_main(name)])
         console().print(drawn)
+    _show_checkpoints(view.path)
     for message in view.messages[-20:]:
         write(message_text(message))
+
+
+def _show_checkpoints(path: Path) -> None:
+    """The checkpoints that the run has, and which of them a person pinned."""
+    from engine.store.retention import kept
+    from tui.output import MISSING, add_row, console, size, table
+
+    found = kept(path / "checkpoints")
+    if not found:
+        return
+    drawn = table("checkpoint", "step", "epochs", "size", "", numbers=["step", "epochs", "size"], keep=["checkpoint"])
+    for one in found:
+        marks = [*(["pinned"] if one.pinned else []), *([] if one.whole else ["damaged"])]
+        epochs = MISSING if one.epoch is None else one.epoch
+        add_row(drawn, one.path.name, f"{one.step:,}", epochs, size(one.bytes), " ".join(marks))
+    console().print(drawn)
 
 
 def _history(view: RunView, names: Sequence[str]) -> Table:

@@ -141,6 +141,9 @@ class TrainScreen(TrainCharts):
     def action_checkpoint(self) -> None:
         self.app.running.ask("checkpoint")
 
+    def action_pin_checkpoint(self) -> None:
+        self.app.running.ask("pin_checkpoint")
+
     def action_set_lr(self) -> None:
         lr = self.app.view.lr if self.app.view is not None else None
         self._ask_number("Learning rate", "set_lr", float, "" if lr is None else f"{lr:g}")
