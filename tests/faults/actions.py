@@ -254,9 +254,10 @@ def check_save(store: Path, outcome: Outcome) -> None:
     assert step in (20, 30)
     assert step == 30 or not outcome.whole
     if outcome.whole:
-        assert sorted(os.listdir(path / "checkpoints")) == [
-            "best-000000020", "best-000000030", "step-000000020", "step-000000030",
-        ]  # fmt: skip
+        found = set(os.listdir(path / "checkpoints"))
+        expected = {"best-000000020", "best-000000030", "step-000000020", "step-000000030"}
+        # That the oldest are gone is not synced: a power cut brings them back, and the next save takes them again.
+        assert found == expected if outcome.fault.power is None else found >= expected
     goes_on(path)
 
 
