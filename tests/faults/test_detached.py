@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -23,10 +22,7 @@ from tests.faults.sittings import Desk, Sitting, closing, eventually
 def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(tmp_path)
     yield desk
-    for path in desk.store.glob("2*"):
-        with contextlib.suppress(psutil.Error, OSError, KeyError, TypeError):
-            owner = json.loads((path / "owner.json").read_text())
-            psutil.Process(owner["pid"]).kill()
+    desk.end_all()
 
 
 def layerlab(desk: Desk, *arguments: object) -> subprocess.CompletedProcess[str]:

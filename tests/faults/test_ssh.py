@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import re
 import shutil
@@ -19,7 +18,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine.store.owner import is_alive
 from tests.faults.sittings import Desk, Sitting, closing, eventually
 
 pytestmark = pytest.mark.soak
@@ -112,20 +110,15 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield Server(process, port, folder, desk)
     finally:
         # What the server began, and what that began: also where a test has failed.
-        begun = psutil.Process(process.pid).children(recursive=True) + _trainers(desk)
+        begun = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
         process.wait(20)
         for each in begun:
             if each.is_running():
                 each.kill()
+        desk.end_all()
         psutil.wait_procs(begun, 10)
         log.close()
-
-
-def _trainers(desk: Desk) -> list[psutil.Process]:
-    """The processes that train in this store: without their connection they are nobody's children."""
-    owners = [json.loads(path.read_text()) for path in desk.store.glob("2*/owner.json")]
-    return [psutil.Process(owner["pid"]) for owner in owners if is_alive(owner)]
 
 
 def client_is_killed(server: Server, sitting: Sitting) -> None:

@@ -29,8 +29,10 @@ Figure = Callable[[str, int], None]
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    desk.end_all()
 
 
 @contextmanager
