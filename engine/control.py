@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from engine.errors import RequestError, did_you_mean
 
+VERSION = 1
 PLAIN_REQUESTS = ("pause", "resume", "stop_epoch", "stop", "discard", "checkpoint", "pin_checkpoint")
 VALUE_REQUESTS = ("set_lr", "add_epochs")
 REQUESTS = PLAIN_REQUESTS + VALUE_REQUESTS
@@ -55,7 +56,9 @@ class Request:
 
     def to_json(self) -> str:
         """One JSON object on one line."""
-        return json.dumps({"version": 1, "request": self.name, "value": self.value, "by": self.by}, allow_nan=False)
+        return json.dumps(
+            {"version": VERSION, "request": self.name, "value": self.value, "by": self.by}, allow_nan=False
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Request:
@@ -66,6 +69,9 @@ class Request:
             raise RequestError(f"the request is not JSON: {str(error)[:MAX_NAME]}") from None
         if not isinstance(data, dict) or "request" not in data:
             raise RequestError("the request is not a JSON object with `request` in it")
+        version = data.get("version", VERSION)
+        if not isinstance(version, int) or version > VERSION:
+            raise RequestError(f"the request was written by a newer layerlab (format {_shown(version)})")
         return cls(data["request"], data.get("value"), data.get("by", ""))
 
 

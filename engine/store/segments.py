@@ -16,6 +16,7 @@ from engine.store import files, owner
 
 SEGMENT = re.compile(r"events\.(\d{3,6})\.jsonl")
 CLAIMING_SECONDS = 30.0
+FIRST_LINE_SECONDS = 0.5
 TAIL = 1 << 16
 
 
@@ -84,6 +85,7 @@ def claim(path: Path, resume: bool, resumed_step: int | None, patience: float = 
         if numbers and not resume:
             raise RequestError(f"the run {path.name} was started before; resume it instead")
         if numbers:
+            _require_known_format(path, numbers)
             _require_free(path, numbers[-1], patience)
         number = numbers[-1] + 1 if numbers else 0
         record = owner.this_process()
@@ -91,7 +93,9 @@ def claim(path: Path, resume: bool, resumed_step: int | None, patience: float = 
         try:
             file = files.AppendOnly(segment_path(path, number))
         except FileExistsError:
-            raise RequestError(f"the run {path.name} is being claimed by another process") from None
+            opened = _opened_soon(segment_path(path, number))
+            who = f"trained by {owner.describe(opened.owner)}" if opened else "claimed by another process"
+            raise RequestError(f"the run {path.name} is being {who}") from None
         try:
             file.append(deque([line]))
             file.sync()
@@ -117,9 +121,34 @@ class Claim:
         self.owner = record
 
 
+def _require_known_format(path: Path, numbers: list[int]) -> None:
+    """A run of which a newer layerlab wrote any part is not added to: what is written next would be read wrongly."""
+    versions: list[Any] = []
+    with contextlib.suppress(OSError, ValueError):
+        versions.append(files.read_json(path / "summary.json", 1 << 20).get("version"))
+    for number in numbers:
+        with contextlib.suppress(files.NotRegular):
+            opened = first_event(segment_path(path, number))
+            versions.append(opened.version if opened is not None else None)
+    newest = max((version for version in versions if type(version) is int), default=0)
+    if newest > events.VERSION:
+        raise RequestError(
+            f"the run {path.name} was written by a newer layerlab (format {newest}, this one writes "
+            f"{events.VERSION}): it can be looked at, not trained on"
+        )
+
+
+def _opened_soon(path: Path) -> events.Opened | None:
+    """The first event of a file, which whoever creates it writes a moment later."""
+    deadline = time.monotonic() + FIRST_LINE_SECONDS
+    while (opened := first_event(path)) is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return opened
+
+
 def _require_free(path: Path, number: int, patience: float) -> None:
     newest = segment_path(path, number)
-    opened = first_event(newest)
+    opened = _opened_soon(newest)
     if opened is None:
         # Either a crash came between its creation and its first line, or that line is about to be written. A file
         # "from the future" is as close: the clock may have stepped.
@@ -130,11 +159,6 @@ def _require_free(path: Path, number: int, patience: float) -> None:
         if record and owner.is_alive(record, beat_time):
             raise RequestError(f"the run {path.name} is being trained by {owner.describe(record)}")
         return
-    if opened.version > events.VERSION:
-        raise RequestError(
-            f"the run {path.name} was written by a newer layerlab (format {opened.version}, this one writes "
-            f"{events.VERSION}): it can be looked at, not trained on"
-        )
     if final_status(newest) is not None:
         return
     watch = owner.BeatWatch()
