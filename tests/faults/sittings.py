@@ -139,19 +139,29 @@ class Sitting(Screen):
 
     def stall(self) -> None:
         """Read nothing, until the terminal takes nothing more and the application waits for it."""
-        held, since = -1, time.monotonic()
+        found, since = self._writing(), time.monotonic()
 
-        def full() -> bool:
-            nonlocal held, since
-            waiting = struct.unpack("i", fcntl.ioctl(self._end, termios.FIONREAD, b"\0" * 4))[0]
-            if waiting != held:
-                held, since = waiting, time.monotonic()
-                # Each draws another screen.
-                self.press("12")
+        def stuck() -> bool:
+            nonlocal found, since
+            # Each draws another screen: there is more to write than the kernel and the application's queue hold.
+            self.press("12")
             time.sleep(0.05)
-            return held > 1 << 10 and time.monotonic() - since > 1.0
+            now = self._writing()
+            if now is None or now != found:
+                found, since = now, time.monotonic()
+            return time.monotonic() - since > 1.0
 
-        eventually(full)
+        eventually(stuck)
+
+    def _writing(self) -> tuple[str, ...] | None:
+        """The write to the terminal that a thread is in the midst of."""
+        for thread in Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                call, file, *rest = (thread / "syscall").read_text().split()
+                # The number of write, on x86-64 and on ARM.
+                if call in ("1", "64") and os.readlink(f"/proc/{self.pid}/fd/{int(file, 16)}").startswith("/dev/pts/"):
+                    return (thread.name, *rest[:2])
+        return None
 
     def steps_a_second(self, run: RunReader, seconds: float, read: bool) -> float:
         """How many steps a run makes a second, by its own clock, while the terminal is read or is not."""
