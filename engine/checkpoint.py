@@ -24,11 +24,10 @@ from engine.errors import RunError
 from engine.events import Checkpoint
 from engine.packing import pack, safetensors_parts, unpack
 from engine.store import files
-from engine.store.retention import MAX_MANIFEST, NAME, listed, order, pin, remove_old
+from engine.store.retention import MAX_MANIFEST, MAX_STATE, NAME, listed, order, pin, remove_old
 
 VERSION = 1
 MAX_TENSORS = 1 << 37
-MAX_STATE = 1 << 26
 CHUNK = 1 << 22
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,60}")
 RESERVED = ("optimizer", "state", "manifest")

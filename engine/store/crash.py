@@ -2,7 +2,7 @@
 
 While a run trains in a process of its own there is a `crash.log`, which begins with that process. Python writes the
 name of a fatal signal and where every thread stood into it (faulthandler: nothing else may run at that moment); whoever
-started the process adds what it knows. It is gone where the process ended by itself.
+started the process adds what it knows. It is gone where the process ended by itself, and once another goes on.
 """
 
 from __future__ import annotations
@@ -32,13 +32,17 @@ _FATAL = {
 _LINE = re.compile(rf"^Fatal Python error: ({'|'.join(_FATAL)})$|^ended by (SIG[A-Z0-9]+)$", re.MULTILINE)
 
 
+def forget(run_path: Path) -> None:
+    """Remove what is known of an earlier process: in containers the next one often has the same pid. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        files.remove(run_path / NAME)
+
+
 @contextlib.contextmanager
 def recorded(run_path: Path) -> Iterator[None]:
     """Around all that a process does for a run. A disk that refuses only means that nothing will be known."""
     path = run_path / NAME
     try:
-        with contextlib.suppress(FileNotFoundError):
-            files.remove(path)
         descriptor = files.opened_to_append(path)
     except OSError:
         yield
@@ -61,9 +65,16 @@ def add_signal(run_path: Path, pid: int, number: int) -> None:
         if _found(run_path, pid) == "":
             descriptor = files.opened_to_append(run_path / NAME)
             try:
-                files.write_all(descriptor, f"ended by {signal.Signals(number).name}\n".encode())
+                files.write_all(descriptor, f"ended by {_signal_name(number)}\n".encode())
             finally:
                 files.system.close(descriptor)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # of those for real time only the first and the last have one
+        return f"SIG{number}"
 
 
 def signal_of(run_path: Path, owner: dict[str, Any]) -> str:

@@ -100,16 +100,16 @@ def _summarize(path: Path, watch: owner.BeatWatch | None) -> Summary:
         if record:
             alive = owner.is_alive(record, beat_time)
             silent = watch is not None and watch.is_silent(beat)
-            if alive is False or (alive is None and silent):
-                # Its last words may be in the events alone.
+            if alive is False or (alive is None and silent) or beat is None:
+                # Its last words may be in the events alone, and all of its words where a power cut took the beat.
                 found = _from_events(path, data)
-                if alive is None and found.live:
+                if alive is None and silent and found.live:
                     found = replace(found, status="interrupted", reason=f"{owner.describe(record)} is silent")
                 return found
             status = status if status in events.STATUSES else "starting"
             reason = stall(record, quiet, silent, status) or reason
         elif os.path.lexists(segment_path(path, 0)):
-            # It was begun, and who trains it is not written yet or lost: the beat is not synced, a power cut takes it.
+            # It was begun, and nothing tells any more by whom.
             return _from_events(path, data)
         elif _age(path) < STARTING_SECONDS:
             status = "starting"

@@ -12,6 +12,7 @@ from engine.store import files
 
 NAME = re.compile(r"(step|best)-(\d{9,15})(?:-(\d{1,4}))?")
 MAX_MANIFEST = 1 << 20
+MAX_STATE = 1 << 26
 KEPT = 2
 
 
@@ -56,6 +57,8 @@ def look(path: Path) -> Kept:
         manifest = files.read_json(path / "manifest.json", MAX_MANIFEST)
         entries = manifest["files"]
         size = sum(int(entry["size"]) for entry in entries.values())
+        if not 0 <= size < 1 << 63:
+            return nothing
         pinned = manifest.get("pinned") is True
     except (
         FileNotFoundError,
@@ -86,7 +89,7 @@ def _best_of_state(path: Path) -> int | None:
     from engine.packing import unpack
 
     try:
-        best = unpack(files.read_json(path / "state.json", 1 << 26)["state"], None).get("best")
+        best = unpack(files.read_json(path / "state.json", MAX_STATE)["state"], None).get("best")
         return int(best["step"]) if best else None
     except (AttributeError, RecursionError):
         return None

@@ -32,6 +32,7 @@ class Saver:
         self._say = say
         self._waiting: list[Checkpoint] = []
         self._failed: set[int] = set()  # by id, of those in _waiting
+        self._saving: Checkpoint | None = None
         self._changed = threading.Condition()
         self._closing = False
         self._retry_at = 0.0  # not before, where saving has failed
@@ -40,7 +41,7 @@ class Saver:
     def put(self, checkpoint: Checkpoint) -> None:
         """Have it saved soon; never waits for the disk."""
         with self._changed:
-            self._waiting = _worth_saving([*self._waiting, checkpoint])
+            self._keep(_worth_saving([*self._waiting, checkpoint]))
             dropped = self._too_many()
             self._retry_at = 0.0  # a new one is a reason to try again
             if self._thread is None:
@@ -51,13 +52,19 @@ class Saver:
             text = f"the pinned checkpoint of step {dropped.step} is given up: too many wait for the disk"
             self._say(Message("error", text, dropped.step))
 
+    def _keep(self, waiting: list[Checkpoint]) -> None:
+        self._waiting = waiting
+        # Another one may be given the id of one that is gone.
+        self._failed &= {id(item) for item in waiting}
+
     def _too_many(self) -> Checkpoint | None:
-        """The oldest pinned one, taken out, where more wait than memory should hold."""
+        """The oldest pinned one, taken out, where more wait than memory should hold; never what is being written."""
         pinned = [item for item in self._waiting if item.pinned]
         if len(pinned) <= MAX_PINNED:
             return None
-        self._waiting = _worth_saving([item for item in self._waiting if item is not pinned[0]])
-        return pinned[0]
+        dropped = next(item for item in pinned if item is not self._saving)
+        self._keep(_worth_saving([item for item in self._waiting if item is not dropped]))
+        return dropped
 
     def close(self) -> None:
         """Save what still waits, with one more try for what failed, and end."""
@@ -72,7 +79,8 @@ class Saver:
         with self._changed:
             while True:
                 if self._waiting and (self._closing or time.monotonic() >= self._retry_at):
-                    return self._waiting[0]
+                    self._saving = self._waiting[0]
+                    return self._saving
                 if self._closing:
                     return None
                 self._changed.wait(RETRY_SECONDS if self._waiting else None)
@@ -81,12 +89,13 @@ class Saver:
         while (checkpoint := self._next()) is not None:
             again = self._save(checkpoint)
             with self._changed:
+                self._saving = None
                 if again and not (self._closing and id(checkpoint) in self._failed):
                     self._failed.add(id(checkpoint))
+                    self._keep(self._waiting)
                     self._retry_at = time.monotonic() + RETRY_SECONDS
                     continue
-                self._failed.discard(id(checkpoint))
-                self._waiting = [item for item in self._waiting if item is not checkpoint]
+                self._keep([item for item in self._waiting if item is not checkpoint])
 
     def _save(self, checkpoint: Checkpoint) -> bool:
         """Save one; True where another try may help."""

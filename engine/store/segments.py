@@ -57,11 +57,12 @@ def final_status(path: Path) -> str | None:
 
 def read_owner(path: Path) -> tuple[dict[str, Any], int | None, float | None, float | None]:
     """The owner in owner.json, its beat, the owner's unix time then, and for how many seconds its training had said
-    nothing; empty where there is none to read."""
+    nothing. Of an owner.json that is lost (it is not synced, a power cut takes it) the newest events file tells the
+    owner; empty where there is none to read."""
     try:
         data = files.read_json(path / "owner.json", 1 << 16)
     except (OSError, ValueError):
-        return {}, None, None, None
+        return _opener(path), None, None, None
     record, beat, beat_time, quiet = (data.get(name) for name in ("owner", "beat", "time", "quiet"))
     return (
         record if isinstance(record, dict) else {},
@@ -69,6 +70,15 @@ def read_owner(path: Path) -> tuple[dict[str, Any], int | None, float | None, fl
         float(beat_time) if isinstance(beat_time, int | float) and abs(beat_time) < 1e15 else None,
         float(quiet) if isinstance(quiet, int | float) and 0 <= quiet < 1e15 else None,
     )
+
+
+def _opener(path: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError):
+        numbers = segments(path)
+        opened = first_event(segment_path(path, numbers[-1])) if numbers else None
+        if opened is not None:
+            return opened.owner
+    return {}
 
 
 def claim(path: Path, resume: bool, resumed_step: int | None, patience: float = owner.SILENT_SECONDS + 5) -> Claim:

@@ -18,7 +18,7 @@ from typing import Any
 from engine import events, telemetry
 from engine.control import Mailbox
 from engine.events import Checkpoint, Event, Message, StatusChanged
-from engine.store import files, owner
+from engine.store import crash, files, owner
 from engine.store.inbox import Inbox
 from engine.store.reader import RunReader
 from engine.store.saver import Saver
@@ -87,6 +87,8 @@ class RunWriter:
         self._closed = False
         self._final: tuple[str, str] = ("failed", "the session ended without saying how")
         self._lock = threading.Lock()
+        with contextlib.suppress(OSError):
+            crash.forget(path)
         with contextlib.suppress(OSError):
             if resume:
                 self._inbox.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import tempfile
+import threading
 import time
 from pathlib import Path
 from unittest.mock import patch
@@ -14,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import engine.checkpoint
 from engine import launch
 from engine.checkpoint import CheckpointError, newest, read_checkpoint, write_checkpoint
 from engine.checkpoint_plan import CheckpointPlan
@@ -330,7 +332,7 @@ def test_a_disk_that_fails_for_a_while_loses_no_pinned_checkpoint_and_no_best_we
 
 def test_the_memory_of_pinned_checkpoints_that_wait_is_bounded_and_told(tmp_path, monkeypatch):
     (tmp_path / "checkpoints").mkdir()
-    monkeypatch.setattr(files, "system", Faulty(1, errno.ENOSPC, for_good=True))
+    monkeypatch.setattr(Saver, "_run", lambda self: None)
     said = []
     saver = Saver(tmp_path, said.append)
     for number in range(10, 70, 10):
@@ -339,6 +341,37 @@ def test_the_memory_of_pinned_checkpoints_that_wait_is_bounded_and_told(tmp_path
     assert [item.step for item in saver._waiting] == [40, 50, 60]
     assert [e.step for e in said if "given up" in e.text] == [10, 20, 30]
     saver.close()
+
+
+def test_a_pinned_checkpoint_that_is_being_written_is_not_given_up(tmp_path, monkeypatch):
+    (tmp_path / "checkpoints").mkdir()
+    began, go = threading.Event(), threading.Event()
+    write = engine.checkpoint.write_checkpoint
+
+    def slow(folder: Path, made: Checkpoint) -> object:
+        began.set()
+        assert go.wait(20)
+        return write(folder, made)
+
+    monkeypatch.setattr(engine.checkpoint, "write_checkpoint", slow)
+    said: list[object] = []
+    saver = Saver(tmp_path, said.append)
+    for number in range(10, 60, 10):
+        made = checkpoint(number)
+        saver.put(Checkpoint(*[getattr(made, n) for n in made.__slots__[:-1]], pinned=True))
+        assert began.wait(20)
+    go.set()
+    saver.close()
+    assert [e.step for e in said if isinstance(e, CheckpointSaved)] == [10, 40, 50]
+    assert [e.step for e in said if not isinstance(e, CheckpointSaved)] == [20, 30]
+
+
+@pytest.mark.parametrize("size", ["9" * 400, "-5", "1e999"])
+def test_a_manifest_with_sizes_that_no_file_has_is_that_of_a_damaged_checkpoint(tmp_path, size):
+    path = tmp_path / "step-000000001"
+    path.mkdir()
+    (path / "manifest.json").write_text(f'{{"files": {{"state.json": {{"size": {size}}}}}}}')
+    assert [(one.bytes, one.whole) for one in kept(tmp_path)] == [(0, False)]
 
 
 def test_a_pinned_checkpoint_of_a_run_outlives_all_that_come_after_it(tmp_path):

@@ -156,6 +156,29 @@ def test_a_foreign_run_is_resumed_only_once_its_beat_was_watched_in_vain(
     owner.end(claim.owner)
 
 
+@pytest.mark.parametrize("where", FOREIGN)
+def test_a_run_whose_beat_a_power_cut_took_is_watched_like_any_other(
+    tmp_path: Path, somebody: dict[str, Any], where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The beat is not synced: its file is empty then, and the events alone tell whose run it was."""
+    monkeypatch.setattr(owner, "SILENT_SECONDS", 0.5)
+    path = owned_by(tmp_path, {**somebody, **FOREIGN[where]}, NOW)
+    (path / "owner.json").write_bytes(b"")
+    index = StoreIndex(tmp_path)
+    rows: dict[str, Any] = {}
+
+    def look() -> str:
+        for changes in index.refresh():
+            rows.update({row.run: row for row in changes.changed})
+        return str(rows[path.name].status)
+
+    assert look() == "running"
+    until(lambda: look() == "interrupted")
+    with pytest.raises(RequestError, match="stop it before it is deleted"):
+        delete_run(tmp_path, path.name)
+    delete_run(tmp_path, path.name, patience=5)
+
+
 # -- hung
 
 
@@ -179,7 +202,7 @@ def hung(tmp_path: Path) -> Iterator[tuple[Path, int]]:
     process.start()
     assert ours.poll(20)
     assert process.pid is not None
-    until(lambda: view_of(path).step == 15)
+    until(lambda: view_of(path).step == 15 and summarize(path).status == "running")
     yield path, process.pid
     process.kill()
     process.join()

@@ -21,9 +21,10 @@ from engine.control import Request
 from engine.errors import RequestError
 from engine.launch import thread
 from engine.launch.local import execute
-from engine.store import retention
+from engine.store import crash, retention
 from engine.store.reader import RunReader, RunView
 from engine.store.writer import RunWriter
+from tests.engine.run_folders import trained_run
 from tests.engine.training import Interrupter, experiment
 from tests.faults.own_modules import layer_that
 
@@ -255,6 +256,18 @@ def test_a_session_that_raises_or_exits_is_recorded_and_the_next_one_starts(
         after = launch.prepare_run(experiment("activation", "epochs=1"), tmp_path, NOWHERE)
         launch.start(after, data_folder=NOWHERE).join(60)
         assert view_of(after).status == "finished"
+
+
+@pytest.mark.parametrize(("number", "name"), [(40, "SIG40"), (9, "SIGKILL")])
+def test_any_signal_is_named_and_only_of_the_process_that_it_ended(number, name, tmp_path):
+    path = trained_run(tmp_path)
+    (path / "crash.log").write_text(f"process {os.getpid()}\n")
+    crash.add_signal(path, os.getpid(), number)
+    assert crash.signal_of(path, {"pid": os.getpid()}) == name
+    # In another container the next process may well have the same pid.
+    with RunWriter(path, resume=True, telemetry=False) as writer:
+        assert crash.signal_of(path, {"pid": os.getpid()}) == ""
+        writer.close("finished")
 
 
 @pytest.mark.parametrize(
