@@ -122,6 +122,7 @@ class Session:
         self._paused = False
         self._saved_at: tuple[float, ...] | None = None
         self._ending = ""  # one of WAYS_TO_END, once asked for
+        self._plan = CheckpointPlan(experiment.checkpoint_minutes, experiment.checkpoint_epochs)
         self._over = False  # the last checkpoint of the run was handed over
         self._away = 0.0  # seconds of the epoch under way that went by paused
 
@@ -137,7 +138,6 @@ class Session:
         """
         yield announcement(self)
         yield StatusChanged("running", "", self.step)
-        self._plan = CheckpointPlan(self.experiment.checkpoint_minutes, self.experiment.checkpoint_epochs)
         try:
             if self.mailbox.pending:
                 yield from self._obey()

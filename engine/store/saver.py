@@ -26,10 +26,12 @@ class Saver:
     An older one that still waits is left out once there is a newer one, unless a person pinned it.
     """
 
-    def __init__(self, path: Path, say: Callable[[Event], None]) -> None:
+    def __init__(self, path: Path, say: Callable[[Event], None], settle: Callable[[], None] = lambda: None) -> None:
+        """`settle` waits until the events before a checkpoint are on the disk."""
         self.problem: str | None = None
         self._path = path
         self._say = say
+        self._settle = settle
         self._waiting: list[Checkpoint] = []
         self._failed: set[int] = set()  # by id, of those in _waiting
         self._saving: Checkpoint | None = None
@@ -101,6 +103,7 @@ class Saver:
         """Save one; True where another try may help."""
         from engine.checkpoint import write_checkpoint
 
+        self._settle()
         try:
             written = write_checkpoint(self._path / "checkpoints", checkpoint)
         except Exception as error:

@@ -31,6 +31,7 @@ TELEMETRY_SECONDS = 1.0
 TELEMETRY_AT_LEAST_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 LAST_TRIES = 5
+SETTLE_SECONDS = 2.0  # how long a checkpoint waits for the events before it
 MAX_WAITING_BYTES = 16 << 20
 # The events without which the rest still makes sense: dropped first when the disk takes nothing for long.
 DROPPABLE = (b'{"event":"Progress"', b'{"event":"Telemetry"', b'{"event":"Measured"')
@@ -69,9 +70,10 @@ class RunWriter:
         self._kept = self._read_kept()
         self._mailbox = mailbox
         self._inbox = Inbox(path / "control")
-        self._saver = Saver(path, self.put)
+        self._saver = Saver(path, self.put, self._settle)
         self._telemetry = telemetry
-        self._queue: queue.SimpleQueue[tuple[Event, float]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Event | threading.Event, float]] = queue.SimpleQueue()
+        self._settling: list[threading.Event] = []
         self._lines: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._dropped = 0
@@ -157,13 +159,16 @@ class RunWriter:
             self._attempt("control", self._take_requests)
         if self._telemetry and self._is_due("telemetry", now, TELEMETRY_SECONDS):
             self._attempt("telemetry", self._take_reading)
-        if self._lines and now >= self._due["write"]:
+        if self._lines and (now >= self._due["write"] or (self._settling and self._failing_since is None)):
             self._write_lines()
         if self._dirty and (self._must_sync or now >= self._due["sync"]):
             self._due["sync"] = now + SYNC_SECONDS
             self._must_sync = not self._attempt("sync", self._sync)
             # An epoch may last for hours: lists tell meanwhile how long the run has lasted.
             self._summary_changed = True
+        refused = self._failing_since is not None or "sync" in self._problems
+        if refused or not (self._lines or self._dirty):
+            self._tell_settled()
         if self._summary_changed and self._is_due("summary", now, SUMMARY_SECONDS):
             self._summary_changed = not self._attempt("summary", self._write_summary)
         if self._is_due("beat", now, owner.BEAT_SECONDS):
@@ -189,7 +194,12 @@ class RunWriter:
 
     def _take_events(self) -> None:
         for _ in range(self._queue.qsize()):
-            self._add(*self._queue.get_nowait())
+            event, when = self._queue.get_nowait()
+            if isinstance(event, threading.Event):
+                self._settling.append(event)
+                self._must_sync = True
+            else:
+                self._add(event, when)
 
     def _add(self, event: Event, when: float) -> None:
         try:
@@ -248,6 +258,17 @@ class RunWriter:
         lost = f"; {self._dropped} of the events in between are lost" if self._dropped else ", all of it is now"
         self._failing_since, self._dropped = None, 0
         self._add(Message("warning", f"nothing could be recorded since {clock}{lost}"), time.time())
+
+    def _settle(self) -> None:
+        """Wait, in the saver's thread, until all that was said before is on the disk: a resume drops what was recorded
+        of later steps than the checkpoint's, and must not miss earlier ones. A disk that refuses is not waited for."""
+        settled = threading.Event()
+        self._queue.put((settled, 0.0))
+        settled.wait(SETTLE_SECONDS)
+
+    def _tell_settled(self) -> None:
+        while self._settling:
+            self._settling.pop().set()
 
     def _sync(self) -> None:
         self._claim.file.sync()

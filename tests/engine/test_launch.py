@@ -270,4 +270,4 @@ def test_memory_that_is_not_there_is_told_in_words(tmp_path, monkeypatch):
     monkeypatch.setattr("engine.session.Session.run", greedy)
     view = view_of(trained(experiment("mlp"), tmp_path))
     assert view.reason.startswith("out of memory")
-    assert "smaller batch_size" in view.reason
+    assert "take a smaller network" in view.reason

@@ -137,14 +137,10 @@ def test_one_that_is_due_while_a_part_is_measured_is_made_there(monkeypatch):
 
     # The loop looks at the clock once a step, and once a batch of evaluation.
     session = make_session(spec)
-    plan = CheckpointPlan((session.batches + 2.5) / 60, 100, look)
-    monkeypatch.setattr("engine.session.CheckpointPlan", lambda minutes, epochs: plan)
+    session._plan = CheckpointPlan((session.batches + 2.5) / 60, 100, look)
     events = list(session.run())
     first = next(e for e in events if isinstance(e, Checkpoint) and e.kind == "step")
     assert (first.epoch, first.batch) == (0, session.batches)
-    monkeypatch.undo()
-    monkeypatch.setattr("engine.evaluation.BATCH", 64)
-    monkeypatch.setattr("engine.evaluation.BATCH_BYTES", 1)
     assert_same_end(whole, (session, events))
     assert_same_end(whole, resume(spec, first, events))
 

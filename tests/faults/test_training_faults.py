@@ -292,7 +292,7 @@ def test_a_process_that_crashes_is_recorded_with_the_signal_and_goes_on_from_its
     path = launch.prepare_run(spec, tmp_path, NOWHERE)
     handle = launch.start(path, launcher="process", data_folder=NOWHERE, allow=[module])
     # It takes a moment to save what was handed over, and this one shall be there.
-    wait_for(lambda: [kept.step for kept in retention.kept(path / "checkpoints")][-1:] == [2 * STEPS])
+    wait_for(lambda: ("step", 2 * STEPS) in [(kept.kind, kept.step) for kept in retention.kept(path / "checkpoints")])
     (tmp_path / "go").touch()
     handle.join(60)
     view = view_of(path)
