@@ -18,6 +18,10 @@ class RequestError(LayerlabError):
     exit_code = 2
 
 
+class DeviceLost(RequestError):
+    """The device takes nothing more from this process, which has to be restarted."""
+
+
 class RunError(LayerlabError):
     """The request was right, but it failed while running."""
 

@@ -52,7 +52,9 @@ class EngineTraining:
 
     def start(self, experiment: Experiment) -> Path:
         from engine.launch import prepare_run
+        from engine.launch.thread import refuse_lost
 
+        refuse_lost()  # before there is a folder that nothing would ever train
         path = prepare_run(experiment, self._store, self._data_folder, download=self._download, allow=self._allow)
         self._begin(path, resume=False)
         return path

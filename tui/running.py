@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from textual.message import Message
 
 from engine.control import Request
-from engine.errors import LayerlabError
+from engine.errors import DeviceLost, LayerlabError
 from tui.queue import Queue, Waiting
 from tui.watching import RunWatch
 from tui.widgets.status import LIVE
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 
 class RunBegan(Message):
-    """The run's folder is there and its thread at work; or in words why not."""
+    """The run's folder is there and its thread at work; or in words why not. `again`: another process can begin it."""
 
-    def __init__(self, item: Waiting, path: Path | None, error: str = "") -> None:
+    def __init__(self, item: Waiting, path: Path | None, error: str = "", again: bool = False) -> None:
         super().__init__()
         self.item = item
         self.path = path
         self.error = error
+        self.again = again
 
 
 class RunRead(Message):
@@ -139,6 +140,8 @@ class Running:
             else:
                 path = self.training.start(item.experiment)
             began = RunBegan(item, path)
+        except DeviceLost as error:
+            began = RunBegan(item, None, str(error), again=True)
         except LayerlabError as error:
             began = RunBegan(item, None, str(error))
         except Exception as error:
@@ -152,6 +155,10 @@ class Running:
             # Which one it was is plain where it is the only one.
             named = f"{message.item.name}: " if self.queue.items else ""
             self._failures.append(named + message.error)
+            if message.again:
+                self.queue.items.insert(0, message.item)
+                self.queue.held = True
+                self._app.queue_changed()
             self.tell("")
             self._ended = False
             return False

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from engine.control import Mailbox, Request
-from engine.errors import RequestError
+from engine.errors import DeviceLost, RequestError
 from engine.launch import Arguments
 
 _starting = threading.Lock()
@@ -51,6 +51,12 @@ class ThreadHandle:
         self._thread.join(timeout)
 
 
+def refuse_lost() -> None:
+    """Raise DeviceLost where this process can train nothing any more."""
+    if _current is not None and _current.lost:
+        raise DeviceLost(_current.lost)
+
+
 def start(arguments: Arguments) -> ThreadHandle:
     """Start a session in a thread; RequestError where this process trains one already, or can train none any more."""
     global _current
@@ -60,7 +66,6 @@ def start(arguments: Arguments) -> ThreadHandle:
                 f"this process already trains {_current.run_path.name}: wait until it has ended, "
                 "or start this one with --launcher process"
             )
-        if _current is not None and _current.lost:
-            raise RequestError(_current.lost)
+        refuse_lost()
         _current = ThreadHandle(arguments)
         return _current

@@ -14,8 +14,11 @@ import psutil
 import pytest
 
 from engine.control import Request
+from engine.errors import RunError
+from engine.spec import load_experiment, with_settings
 from engine.store.requests import send
 from tests.faults.sittings import Desk, Sitting, closing, eventually
+from tui.cli.detach import train_detached
 
 
 @pytest.fixture
@@ -30,6 +33,7 @@ def layerlab(desk: Desk, *arguments: object) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, env=desk.environment, cwd=desk.folder, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.soak
 def test_what_it_begins_has_no_terminal_and_goes_on_when_that_is_taken_away(desk: Desk) -> None:
     """Fault 18, without the application: two runs side by side, told as one document."""
     files = f"{desk.experiment(100_000)} {desk.experiment(200_000)}"
@@ -60,6 +64,7 @@ def test_what_it_begins_has_no_terminal_and_goes_on_when_that_is_taken_away(desk
         eventually(lambda document=document: not psutil.pid_exists(document["pid"]))
 
 
+@pytest.mark.soak
 def test_a_run_that_does_not_begin_is_told_with_its_reason_and_status_1(desk: Desk) -> None:
     """Where there is data to check with but none to train with, only the process itself can tell."""
     (desk.folder / "broken.py").write_text(
@@ -81,6 +86,19 @@ def test_a_run_that_does_not_begin_is_told_with_its_reason_and_status_1(desk: De
     assert "Traceback" not in told.stderr
     assert "\x1b" not in told.stderr
     assert desk.run().view.status == "failed"
+
+
+@pytest.mark.soak
+def test_one_that_cannot_begin_is_told_beside_those_that_did(desk: Desk) -> None:
+    good, bad = (load_experiment(desk.experiment(epochs)) for epochs in (100_000, 2))
+    bad = with_settings(bad, ["data.source=MNIST()", "name=without data"])
+    with pytest.raises(RunError) as refused:
+        train_detached([good, bad], desk.store, desk.folder / "data", False, ())
+    run = desk.run()
+    assert "without data did not begin: MNIST is not in" in str(refused.value)
+    assert f"{run.view.run} has begun all the same" in str(refused.value)
+    send(run.path, Request("stop"))
+    eventually(lambda: run.poll() and run.view.status == "stopped")
 
 
 def test_what_cannot_work_is_refused_before_anything_is_begun(desk: Desk) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import RequestError
+from engine.errors import DeviceLost, RequestError
 from engine.presets import preset
 from engine.spec import with_settings
 from tests.tui.fake_training import application, screen_text, steady_check, until
@@ -58,6 +58,21 @@ async def test_one_that_cannot_start_does_not_hold_up_those_behind_it(tmp_path: 
         # Nobody may have looked while it could not start.
         await until(pilot, lambda: app.view is not None and app.view.run.endswith("-2"))
         assert "cnn: there is no such data" in screen_text(app)
+
+
+async def test_where_the_device_is_lost_to_this_process_what_waits_is_kept_for_the_next(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: app.view is not None)
+        app.running.train(preset("cnn"))
+        app.running.train(preset("mlp"))
+        training.refusal = DeviceLost("the device is lost; this process has to be restarted")
+        training.end("failed")
+        await until(pilot, lambda: "has to be restarted" in screen_text(app))
+        assert [item.name for item in app.running.queue.items] == ["cnn", "mlp"]
+        assert app.running.queue.held
+        assert len(training.started) == 1
 
 
 async def test_stopping_to_quit_leaves_the_queue_for_the_next_sitting(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import RunError
+from engine.errors import LayerlabError, RunError
 
 if TYPE_CHECKING:
     from engine.launch import Handle
@@ -45,18 +45,24 @@ def train_detached(
 ) -> list[Detached]:
     """Start each experiment in a process and session of its own, side by side, and wait until all train.
 
-    Raises what `prepare_run` does, and RunError where a process ended before it trained; those that began go on then.
+    Raises what `prepare_run` does where none could begin, and RunError where some did not; those that began go on then.
     """
     from engine.launch import prepare_run, start
     from engine.store.reader import RunReader
 
     begun: list[tuple[Handle, RunReader]] = []
-    for experiment in experiments:
-        path = prepare_run(experiment, store, data, download=download, allow=allow)
-        handle = start(path, launcher="process", data_folder=data, download=download, allow=allow)
-        begun.append((handle, RunReader(path)))
     detached: list[Detached] = []
     problems: list[str] = []
+    for experiment in experiments:
+        try:
+            path = prepare_run(experiment, store, data, download=download, allow=allow)
+            handle = start(path, launcher="process", data_folder=data, download=download, allow=allow)
+        except LayerlabError as error:
+            if not begun and experiment is experiments[-1] and not problems:
+                raise
+            problems.append(f"{experiment.name} did not begin: {error}")
+            continue
+        begun.append((handle, RunReader(path)))
     for handle, reader in begun:
         problem = _wait(handle, reader)
         if problem:
