@@ -208,6 +208,7 @@ def test_the_application_on_a_hostile_store_writes_only_what_it_knows(
         terminal.close()
 
 
+@pytest.mark.soak
 def test_what_a_layer_prints_and_raises_reaches_the_terminal_as_letters(
     place: Place, figure: Callable[[str, int], None]
 ) -> None:

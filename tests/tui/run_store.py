@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 from engine.events import EpochEnded, Event, Opened, Progress, Started, StatusChanged, to_line
@@ -82,3 +83,6 @@ def write_events(path: Path, accuracy: float, status: str, epochs: int) -> None:
         told.append(StatusChanged(status, ""))
     lines = [to_line(event, BEGAN + at) for at, event in enumerate(told)]
     (path / "events.000.jsonl").write_text("\n".join(lines) + "\n")
+    if status in ("running", "paused", "starting"):
+        record = {"version": 1, "owner": owner, "beat": 1, "time": time.time()}
+        (path / "owner.json").write_text(json.dumps(record))
