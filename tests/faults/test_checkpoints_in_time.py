@@ -249,7 +249,9 @@ class Store:
         self.save({"best": False, "pin": False, "fault": None, "at": 0, "then": ""})
         found = kept(self.folder)
         assert len([one for one in found if one.kind == "step" and not one.pinned]) <= KEPT
-        assert len([one for one in found if one.kind == "best"]) <= KEPT + 1 + sum(one.pinned for one in found)
+        # A step refers to best weights by their step: of several courses that were best at the same one all are kept.
+        bests = {one.step for one in found if one.kind == "best"}
+        assert len(bests) <= KEPT + 1 + sum(one.pinned for one in found)
 
 
 def sweep(saves: list[dict]) -> None:

@@ -16,6 +16,7 @@ import pytest
 from engine.control import Request
 from engine.errors import RunError
 from engine.spec import load_experiment, with_settings
+from engine.store.reader import RunReader
 from engine.store.requests import send
 from tests.faults.sittings import Desk, Sitting, closing, eventually
 from tui.cli.detach import train_detached
@@ -44,8 +45,9 @@ def test_what_it_begins_has_no_terminal_and_goes_on_when_that_is_taken_away(desk
         told = sitting.text.replace("\n", "")
     documents = json.loads((desk.folder / "told.json").read_text())
     assert len(documents) == 2
-    for number, document in enumerate(documents):
-        run, pid = desk.run(number), document["pid"]
+    for document in documents:
+        run, pid = RunReader(desk.store / document["run"]), document["pid"]
+        run.poll()
         assert (document["run"], document["status"]) == (run.view.run, "running")
         assert run.view.owner["pid"] == pid
         assert f"layerlab watch {run.view.run}" in told
@@ -55,8 +57,9 @@ def test_what_it_begins_has_no_terminal_and_goes_on_when_that_is_taken_away(desk
         assert os.readlink(f"/proc/{pid}/fd/0") == os.devnull
         assert {os.readlink(f"/proc/{pid}/fd/{number}") for number in (1, 2)} == {str(run.path / "console.log")}
         os.kill(pid, signal.SIGHUP)
-    for number, document in enumerate(documents):
-        run = desk.run(number)
+    for document in documents:
+        run = RunReader(desk.store / document["run"])
+        run.poll()
         done = run.view.done
         eventually(lambda run=run, done=done: run.poll() and run.view.done > done + 2)
         send(run.path, Request("stop"))
