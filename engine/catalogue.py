@@ -18,7 +18,7 @@ from torch import nn
 
 from engine import layers, rules
 from engine.binding import bind, placed, reserved, shortened
-from engine.calls import Call, Value
+from engine.calls import Call, Table, Value
 from engine.entry import REQUIRED, Entry, Parameter, first_line, parameters_of
 from engine.errors import RequestError, SpecError, nearest
 
@@ -168,6 +168,8 @@ def _map(call: Call, change: Callable[[Call, str], Call]) -> Call:
     def changed(value: Value, name: str) -> Value:
         if isinstance(value, tuple):
             return tuple(changed(item, name) for item in value)
+        if isinstance(value, Table):
+            return Table(tuple((key, changed(item, name)) for key, item in value.items))
         return change(value, name) if isinstance(value, Call) else value
 
     args = tuple(changed(value, "") for value in call.args)

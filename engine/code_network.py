@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from engine import layers
 from engine.build import initialised
-from engine.calls import Call, format_value
+from engine.calls import Call, Table, format_value
 from engine.catalogue import bind, find
 from engine.nodes import Node, is_container
 
@@ -179,7 +179,7 @@ def plain(value: object) -> str:
     if isinstance(value, tuple):
         inner = ", ".join(plain(item) for item in value)
         return f"({inner},)" if len(value) == 1 else f"({inner})"
-    if value is None or isinstance(value, bool | int | float | Call):
+    if value is None or isinstance(value, bool | int | float | Call | Table):
         return format_value(value)
     if isinstance(value, str):
         text = repr(value)

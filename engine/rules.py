@@ -175,4 +175,4 @@ EXCLUDED: Mapping[str, frozenset[str]] = {
 }
 
 # Keywords that any layer takes beside its own.
-RESERVED = ("init", "frozen")
+RESERVED = ("init", "frozen", "lr_scale", "thaw")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
-from engine.calls import Call
+from engine.calls import Call, Table
 from engine.errors import LayerlabError, SpecError, nearest
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ def respelt(call: Call, kind: str) -> Call:
     def inside(value: Any) -> Any:
         if isinstance(value, tuple):
             return tuple(inside(item) for item in value)
+        if isinstance(value, Table):
+            return Table(tuple((key, inside(item)) for key, item in value.items))
         return respelt(value, kind) if isinstance(value, Call) else value
 
     known = catalogue.entries(kind, refused=True)
