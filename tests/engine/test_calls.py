@@ -37,9 +37,7 @@ def tables_of(values: st.SearchStrategy[Value]) -> st.SearchStrategy[Table]:
     return st.dictionaries(KEYS, values, max_size=3).map(lambda found: Table(tuple(found.items())))
 
 
-VALUES = st.recursive(
-    LEAVES, lambda v: st.lists(v, max_size=3).map(tuple) | calls_of(v) | tables_of(v), max_leaves=8
-)
+VALUES = st.recursive(LEAVES, lambda v: st.lists(v, max_size=3).map(tuple) | calls_of(v) | tables_of(v), max_leaves=8)
 CALLS = calls_of(VALUES)
 
 
