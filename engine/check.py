@@ -14,12 +14,14 @@ from engine import catalogue, optimize
 from engine.apart import apart
 from engine.build import init_problem
 from engine.calls import Call
+from engine.data.augment import AUGMENTATIONS
 from engine.data.info import DataInfo, Place
 from engine.data.prepare import check_data
 from engine.data.sources import build_source
 from engine.device import autocast_type, resolve
 from engine.errors import LayerlabError, RequestError, SpecError, did_you_mean
 from engine.forecast import forecast
+from engine.losses import mixing_problem
 from engine.shapes import Fix, Problem, Propagation, Row, propagate
 from engine.spec import Experiment
 from engine.tasks import TASKS, Objection, Task
@@ -179,6 +181,7 @@ def _check(experiment: Experiment, place: Place) -> Report:
     error = (
         error
         or _data_problem(experiment, info)
+        or _mixing_problem(experiment)
         or _recipe_problem(experiment, task, info, propagations)
         or _batch_of_one(experiment, propagations)
         or _memory_problem(memory)
@@ -209,6 +212,17 @@ def _data_problem(experiment: Experiment, info: DataInfo) -> Problem | None:
         return None
     field, error = found
     return Problem(f"data.{field}", "", str(error))
+
+
+def _mixing_problem(experiment: Experiment) -> Problem | None:
+    """The augmentation that mixes targets which the loss cannot take."""
+    for index, call in enumerate(experiment.data.augment):
+        reason = (
+            mixing_problem(experiment.loss, experiment.task.name) if AUGMENTATIONS[call.name].mixes_targets else None
+        )
+        if reason is not None:
+            return Problem(f"data.augment.{index}", str(call), f"{call} mixes targets, but {reason}")
+    return None
 
 
 def _recipe_problem(

@@ -198,7 +198,7 @@ class _Placement:
             inputs, rest = self._copied(part.inputs, index, text, self._normalise), Normalise(None, None, None)
         else:
             inputs, rest = self._copied(part.inputs, index, text, None), self._normalise
-        return Resident(inputs, targets, rest, augmentations, augment_last=last)
+        return Resident(inputs, targets, rest, augmentations, augment_last=last, classes=self._info.outputs)
 
     def _copied(self, inputs: Tensor, index: Tensor | None, text: str, normalise: Normalise | None) -> Tensor:
         """Samples on the device, some rows at a time, so that no second copy of all of them is ever held."""

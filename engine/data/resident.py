@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from engine.data.augment import Augmentation
+from engine.data.augment import Augmentation, augmented
 from engine.data.info import Batch
 from engine.data.normalise import Normalise
 from engine.rng import Stream, generator
@@ -24,7 +24,8 @@ class Resident:
 
     Made of `inputs` (N, ...), as stored or ready for the network, and `targets` (N, ...), both already on the device.
     `normalise` is what is still to be done to inputs, `augmentations` what `shuffled` (never `ordered`) does on top:
-    between scaling and normalising, or at the very end where `augment_last`.
+    between scaling and normalising, or at the very end where `augment_last`. `classes` is the number of classes where
+    targets are class numbers: augmentations that mix samples make float32 (n, classes) of them.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Resident:
         augmentations: tuple[Augmentation, ...] = (),
         *,
         augment_last: bool = False,
+        classes: int = 0,
     ) -> None:
         self.inputs = inputs
         self.targets = targets
@@ -42,6 +44,7 @@ class Resident:
         self._normalise = normalise
         self._augmentations = augmentations
         self._augment_last = augment_last
+        self._classes = classes
         sample_bytes = inputs[0].numel() * (8 if inputs.dtype == torch.int64 else 4)
         chunk = _CHUNK_BYTES.get(self.device.type, _CHUNK_BYTES_ELSEWHERE)
         self._chunk_samples = max(1, chunk // sample_bytes)
@@ -82,10 +85,8 @@ class Resident:
             targets = torch.split(self.targets.index_select(0, index), sizes)
             for offset in range(last - first):
                 number = first + offset
-                batch = inputs[offset]
-                if self._augmentations:
-                    batch = self._augmented(batch, seed, epoch, number)
-                yield Batch(batch, targets[offset], number)
+                batch = Batch(inputs[offset], targets[offset], number)
+                yield self._augmented(batch, seed, epoch) if self._augmentations else batch
 
     def _gathered(self, index: Tensor) -> Tensor:
         inputs = self._normalise.scaled(self.inputs.index_select(0, index))
@@ -93,11 +94,10 @@ class Resident:
             return inputs
         return self._normalise.normalised(inputs)
 
-    def _augmented(self, inputs: Tensor, seed: int, epoch: int, number: int) -> Tensor:
-        random = generator(self.device, seed, Stream.AUGMENT, epoch, number)
-        for augmentation in self._augmentations:
-            inputs = augmentation(inputs, random)
-        return inputs if self._augment_last else self._normalise.normalised(inputs)
+    def _augmented(self, batch: Batch, seed: int, epoch: int) -> Batch:
+        random = generator(self.device, seed, Stream.AUGMENT, epoch, batch.number)
+        inputs, targets = augmented(self._augmentations, batch.inputs, batch.targets, random, self._classes)
+        return Batch(inputs if self._augment_last else self._normalise.normalised(inputs), targets, batch.number)
 
     def ordered(self, batch_size: int) -> Iterator[Batch]:
         """Every sample once, in the order of the source, without augmentation: for evaluation."""
