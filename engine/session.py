@@ -17,16 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from engine import device as devices
-from engine import diagnosis, evaluation, snapshot
+from engine import diagnosis, evaluation, freezing, requested, snapshot
 from engine.announcement import announcement, labelled
 from engine.build import build_network
 from engine.checkpoint_plan import CheckpointPlan
-from engine.control import Mailbox, Request
+from engine.control import Mailbox
 from engine.data.prepare import Prepared
 from engine.errors import RunError
 from engine.events import (
     Checkpoint,
-    Controlled,
     EpochEnded,
     Event,
     Measured,
@@ -38,7 +37,7 @@ from engine.events import (
 from engine.gauge import Gauge
 from engine.health import Health
 from engine.metrics import improves
-from engine.optimize import WANTS_CLOSURE, Schedule, build_optimizers
+from engine.optimize import WANTS_CLOSURE, Schedule, build_grouped
 from engine.shapes import Propagation
 from engine.snapshot import Best
 from engine.spec import Experiment
@@ -46,7 +45,6 @@ from engine.stepping import NonFiniteLoss, Stepper, set_training
 from engine.tasks import Outcome, Setting, Task
 
 PROGRESS_SECONDS = 0.25
-WAYS_TO_END = ("", "stop_epoch", "stop", "discard")  # the later one counts where several were asked for
 
 
 class Session:
@@ -92,7 +90,10 @@ class Session:
         self.steppers: dict[str, Stepper] = {}
         for objective in task.objectives():
             network = self.networks[objective.network]
-            optimizers = build_optimizers(experiment.optimizer, network.parameters())
+            found = propagations[objective.network]
+            # Groups before anything is frozen only for a while: they hold all that ever trains.
+            optimizers = build_grouped(experiment.optimizer, freezing.parameter_groups(network, found))
+            freezing.thaw(network, found, 1)
             closure = experiment.optimizer.name in WANTS_CLOSURE
             self.steppers[objective.network] = Stepper(
                 experiment, network, optimizers, objective, autocast, self.device, closure
@@ -121,7 +122,7 @@ class Session:
         self._lr = self.schedule.lr
         self._paused = False
         self._saved_at: tuple[float, ...] | None = None
-        self._ending = ""  # one of WAYS_TO_END, once asked for
+        self._ending = ""  # one of requested.WAYS_TO_END, once asked for
         self._plan = CheckpointPlan(experiment.checkpoint_minutes, experiment.checkpoint_epochs)
         self._over = False  # the last checkpoint of the run was handed over
         self._away = 0.0  # seconds of the epoch under way that went by paused
@@ -170,6 +171,7 @@ class Session:
 
     def _train_epoch(self) -> Iterator[Event]:
         """The rest of the epoch, from the batch that it stands at."""
+        yield from self._thaw()
         for network in self.networks.values():
             set_training(network)
         spec, stepper_of = self.experiment, self.steppers
@@ -207,6 +209,14 @@ class Session:
                 yield from self._checkpoint()
         self._check_losses(self.meter.read_losses())
         self._train_seconds = before + time.perf_counter() - began - self._away
+
+    def _thaw(self) -> Iterator[Event]:
+        """Let train what the epoch that begins, or goes on, says; tell what began with it."""
+        for name in self.steppers:
+            begun = freezing.thaw(self.networks[name], self.propagations[name], self.epoch + 1)
+            if begun:
+                self.gauge.training_changed()
+                yield Message("info", freezing.describe(self.epoch + 1, begun, self.propagations[name]), self.step)
 
     def _note(self, outcome: Outcome) -> None:
         self.meter.update(outcome.loss.detach(), outcome.weight, outcome.output.detach(), outcome.target)
@@ -292,7 +302,7 @@ class Session:
         began = time.perf_counter()
         while True:
             for request in self.mailbox.take():
-                yield from self._apply(request)
+                yield from requested.apply(self, request)
             if not self._paused or self._leaving:
                 break
             # A pause may be long, and what was asked for meanwhile is not to be lost.
@@ -300,37 +310,6 @@ class Session:
                 yield from self._checkpoint()
             self.mailbox.wait(1.0)
         self._away += time.perf_counter() - began
-
-    def _apply(self, request: Request) -> Iterator[Event]:
-        name, value = request.name, request.value
-        if self._over and name in ("set_lr", "add_epochs", "pin_checkpoint"):
-            yield Message("warning", f"{name} came when training is over; resume the run for more epochs", self.step)
-            return
-        if name == "pause" and not self._paused:
-            self._paused = True
-            yield StatusChanged("paused", "", self.step)
-        elif name == "resume" and self._paused:
-            self._paused = False
-            yield StatusChanged("running", "", self.step)
-        elif name in ("stop", "discard", "stop_epoch"):
-            self._ending = max(self._ending, name, key=WAYS_TO_END.index)
-            if name == "stop_epoch" and self._paused:
-                self._paused = False
-                yield StatusChanged("running", "", self.step)
-        # Once it is over the networks hold the best weights, not the last.
-        elif name in ("checkpoint", "pin_checkpoint") and not self._over:
-            yield from self._checkpoint(pinned=name == "pin_checkpoint")
-        elif name == "set_lr" and value is not None:
-            self.schedule.set_lr(float(value))
-            if self.batch < self.batches:  # otherwise it is the rate of the next epoch
-                self._lr = self.schedule.lr
-            self._plan.hasten()
-        elif name == "add_epochs" and value is not None:
-            self.epochs += int(value)
-            self._plan.hasten()
-            if self._out_of_patience:  # a run that stopped early would stop again at once
-                self._epochs_since_best = 0
-        yield Controlled(self.step, name, value, request.by)
 
     # -- what it tells ----------------------------------------------------------------------------------------------
 
@@ -397,3 +376,6 @@ class Session:
     ) -> None:
         """Stand where a checkpoint was taken; `best` are the best weights it refers to, where they could be read."""
         snapshot.restore(self, networks, optimizer, state, best)
+        for name in self.steppers:  # what was thawed before was told then
+            freezing.thaw(self.networks[name], self.propagations[name], self.epoch + (self.batch > 0))
+        self.gauge.training_changed()
