@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from engine import layers, rules
+from engine.backbones import Backbone
 from engine.binding import bind, placed, reserved, shortened
 from engine.calls import Call, Table, Value
 from engine.entry import REQUIRED, Entry, Parameter, first_line, parameters_of
@@ -225,7 +226,8 @@ def _is_loss(name: str) -> bool:
 @cache
 def _layers() -> dict[str, Entry]:
     found: dict[str, Entry] = {}
-    for name, layer in {**_classes(nn, nn.Module), **layers.OWN}.items():
+    usable: dict[str, Callable[..., Any]] = {**_classes(nn, nn.Module), **layers.OWN, "Backbone": Backbone}
+    for name, layer in usable.items():
         if _is_loss(name):
             continue
         refused = rules.REFUSED.get(name)

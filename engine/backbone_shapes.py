@@ -1,0 +1,180 @@
+"""What can be known of a backbone before it is built: shapes, parameters, multiply-accumulates, and whether it fits.
+
+A model runs once on the meta device; what was found is remembered, as an experiment is checked after every change.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.backbone_cut import ParametersUsed, Reached, leave
+from engine.backbones import check_module, drop_auxiliary, meta_model
+from engine.errors import RequestError
+from engine.flops import FlopCount
+
+# As in shapes.py: a prime, so that a batch that was folded into another dimension shows.
+BATCH = 13
+LEVELS = 2
+
+
+@dataclass(frozen=True)
+class ModuleShape:
+    """One module of a model, for one sample: its path in the model, and what was measured while it ran."""
+
+    path: str
+    text: str
+    output_shape: tuple[int, ...]
+    macs: int
+    activation_bytes: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run of a model showed. `parameters` are (path, numbers); `kept` are the paths of all modules and
+    parameters that have a part in the output; `single` is a BatchNorm that has one value a channel and sample."""
+
+    output_shape: tuple[int, ...]
+    macs: int
+    activation_bytes: int
+    modules: tuple[ModuleShape, ...]
+    parameters: tuple[tuple[str, int], ...]
+    module_paths: tuple[str, ...]
+    kept: frozenset[str]
+    single: str | None
+
+
+@dataclass
+class _Note:
+    text: str
+    output_shape: tuple[int, ...] = ()
+    macs: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class _Watch:
+    """Hooks on the modules of one model."""
+
+    flops: FlopCount
+    notes: dict[str, _Note] = field(default_factory=dict)
+    stack: list[list[int]] = field(default_factory=list)  # of modules that run: operations before, modules inside
+    total_bytes: int = 0
+    single: str | None = None
+
+    def attach(self, model: nn.Module) -> None:
+        for path, module in model.named_modules():
+            if path:
+                self._attach(path, module)
+
+    def _attach(self, path: str, module: nn.Module) -> None:
+        def before(module: nn.Module, inputs: Any) -> None:
+            if self.stack:
+                self.stack[-1][1] += 1
+            self.stack.append([self.flops.total, 0])
+            if path.count(".") < LEVELS:
+                self.notes.setdefault(path, _Note(_text(module)))
+
+        def after(module: nn.Module, inputs: Any, output: Any) -> None:
+            start, inside = self.stack.pop()
+            result = _first(output)
+            if result is None:
+                return
+            note = self.notes.get(path)
+            if note is not None:
+                note.output_shape = tuple(result.shape[1:])
+                note.macs += (self.flops.total - start) // 2 // BATCH
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and result.shape[2:].numel() == 1:
+                self.single = self.single or path
+            in_place = bool(inputs) and result is inputs[0]
+            if not inside and not in_place:
+                size = result.numel() // BATCH * result.element_size()
+                self.total_bytes += size
+                parts = path.split(".")
+                for level in range(1, min(LEVELS, len(parts)) + 1):
+                    above = self.notes.get(".".join(parts[:level]))
+                    if above is not None:
+                        above.bytes += size
+
+        module.register_forward_pre_hook(before)
+        module.register_forward_hook(after)
+
+
+def _first(output: Any) -> Tensor | None:
+    if isinstance(output, tuple | list) and output:
+        output = output[0]
+    return output if isinstance(output, Tensor) else None
+
+
+def _text(module: nn.Module) -> str:
+    name = type(module).__name__
+    inside = module.extra_repr() if next(module.children(), None) is None else ""
+    return f"{name}({inside})"
+
+
+@lru_cache(maxsize=64)
+def measure(
+    name: str,
+    weights: str | None,
+    until: str | None,
+    num_classes: int,
+    input_shape: tuple[int, ...],
+    auxiliary: bool,
+) -> Measured:
+    """Run a model on the meta device, in train mode. Raises RequestError for a module that is not there, and whatever
+    PyTorch raises for an input that does not fit."""
+    with torch.no_grad(), torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = meta_model(name, num_classes, weights=weights, input_shape=input_shape)
+        if not auxiliary:
+            drop_auxiliary(model)
+        paths = {id(parameter): path for path, parameter in model.named_parameters()}
+        flops = FlopCount()
+        watch = _Watch(flops)
+        watch.attach(model)
+        if until is not None:
+            check_module(until, (path for path, _ in model.named_modules()), name)
+            model.get_submodule(until).register_forward_hook(leave)
+        inputs = torch.empty((BATCH, *input_shape))
+        used = ParametersUsed()
+        entered: set[str] = set()
+        _note_entered(model, entered)
+        with flops, used:
+            try:
+                output = model(inputs)
+                if until is not None:
+                    raise RequestError(f"{name} cannot be cut after '{until}', which does not run by itself")
+            except Reached as reached:
+                output = reached.output
+                if not isinstance(output, Tensor):
+                    raise RequestError(f"{name} cannot be cut after '{until}', which gives several tensors") from None
+        # Models read the weights of some modules without running them: the output projection of attention.
+        kept = {paths[one] for one in used.ids if one in paths} | entered
+        kept |= {path.rpartition(".")[0] for path in kept}
+        kept = {".".join(path.split(".")[: level + 1]) for path in kept for level in range(path.count(".") + 1)}
+        whole = until is None
+        parameters = tuple((path, p.numel()) for path, p in model.named_parameters() if whole or path in kept)
+        module_paths = tuple(path for path, _ in model.named_modules() if path and (whole or path in kept))
+        result = _first(output)
+        if result is None:
+            raise RequestError(f"{name} gives no tensor")
+        modules = tuple(
+            ModuleShape(path, note.text, note.output_shape, note.macs, note.bytes)
+            for path, note in watch.notes.items()
+            if note.output_shape
+        )
+    return Measured(
+        tuple(result.shape[1:]), flops.total // 2 // BATCH, watch.total_bytes, modules, parameters, module_paths,
+        frozenset(kept), watch.single,
+    )  # fmt: skip
+
+
+def _note_entered(model: nn.Module, entered: set[str]) -> None:
+    for path, module in model.named_modules():
+        if path:
+            module.register_forward_pre_hook(lambda module, inputs, path=path: entered.add(path))
