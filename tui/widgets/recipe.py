@@ -17,6 +17,8 @@ SETTINGS = (
     ("validation", "data.validation"),
     ("normalize", "data.normalize"),
     ("augment", "data.augment"),
+    ("memory", "data.memory"),
+    ("features", "data.cache_features"),
     ("task", "task"),
     ("loss", "loss"),
     ("optimizer", "optimizer"),
@@ -41,6 +43,8 @@ LINES = {
     "data.validation": "what is held out, to measure on",
     "data.normalize": "auto, none or [mean, deviation]",
     "data.augment": "chance changes of training samples",
+    "data.memory": "what samples may take on the device",
+    "data.cache_features": "compute what is frozen once, and keep it",
     "task": "what the network is to learn",
     "loss": "what training makes small",
     "optimizer": "how a step changes the weights",
@@ -61,6 +65,8 @@ LINES = {
 }
 LABEL = 12
 AUGMENT = "data.augment"
+# Shown where the screen has them among the values: they matter to few experiments.
+SELDOM = ("data.memory", "data.cache_features", "network.init")
 ABSENT = ("", "none", "None", "[]", "()")
 Remark = str | Line
 
@@ -77,7 +83,9 @@ class Recipe(Rows):
 
     normalize: auto takes mean and deviation of the training part. accumulate: so many batches make one step. clip norm
     bounds the gradient of all weights together, clip value that of each. early stop: training ends after so many epochs
-    without a better one. average: an exponential moving average of the weights is measured in their place."""
+    without a better one. memory: what does not fit is read from a file while it trains. features: what the frozen
+    beginning of the network gives is computed once and kept.
+    average: an exponential moving average of the weights is measured in their place."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -140,7 +148,7 @@ class Recipe(Rows):
                     ("augment" if index == 0 else "", f"{AUGMENT}.{index}", call) for index, call in enumerate(augment)
                 ]
                 listed.append(("", AUGMENT, ""))
-            elif field in values or field != "network.init":
+            elif field in values or field not in SELDOM:
                 # Several networks have an init each, in the text of the experiment.
                 listed.append((name, field, values.get(field, "")))
         return listed
