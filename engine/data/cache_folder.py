@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ USUAL_GIB = 20.0
 SPARED = 256 * 1024**2
 _LOCK = "lock"
 _TEMPORARY = ".tmp-"
+_ABANDONED = 3600.0  # seconds after which nobody is still at a folder without a lock
 
 
 def cache_folder() -> Path:
@@ -66,12 +68,12 @@ class Hold:
             self.close()
 
 
-def hold(kind: str, key: str) -> Hold | None:
+def hold(kind: str, key: str, *, used: bool = True) -> Hold | None:
     """Hold an entry and mark it as used now; None where there is none (any more)."""
-    return _hold(cache_folder() / kind / key)
+    return _hold(cache_folder() / kind / key, used)
 
 
-def _hold(folder: Path) -> Hold | None:
+def _hold(folder: Path, used: bool = True) -> Hold | None:
     path = folder / _LOCK
     try:
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
@@ -86,8 +88,9 @@ def _hold(folder: Path) -> Hold | None:
     if not there:
         os.close(descriptor)
         return None
-    with contextlib.suppress(OSError):
-        os.utime(path)
+    if used:
+        with contextlib.suppress(OSError):
+            os.utime(path)
     return Hold(folder, descriptor)
 
 
@@ -185,10 +188,10 @@ def make_room(wanted: int) -> bool:
     """Remove the least recently used entries, as many as it takes for `wanted` more bytes; False where they cannot be
     had within the bound and on the disk. What is in use stays."""
     limit = bound()
-    if wanted > limit:
-        return False
     known = entries()
     total = sum(entry.bytes for entry in known)
+    if wanted > limit or _free() + total < wanted + SPARED:
+        return False
     for entry in known:
         if not entry.folder.name.startswith(_TEMPORARY) and total + wanted <= limit and _free() >= wanted + SPARED:
             break
@@ -201,7 +204,9 @@ def _remove_unused(folder: Path) -> bool:
     try:
         descriptor = os.open(folder / _LOCK, os.O_RDWR)
     except OSError:
-        # Being made this very moment, or nothing of ours; that it has no lock for long means that nobody makes it.
+        # Just begun, or what is left of a removal that was cut short.
+        if folder.name.startswith(_TEMPORARY) and time.time() - folder.lstat().st_mtime > _ABANDONED:
+            shutil.rmtree(folder, ignore_errors=True)
         return False
     try:
         if not _lock(descriptor, exclusive=True):

@@ -60,12 +60,17 @@ class Settings:
         return (3 if self.colour else 1, self.size, self.size)
 
 
+def shown(path: str | Path) -> str:
+    """A path to be told: bytes of a name that are no text are written out."""
+    return str(path).encode(errors="backslashreplace").decode()
+
+
 class Unreadable(RequestError):
     """A photograph that cannot be used, with its path and what is wrong with it."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
         self.path, self.reason = str(path), reason
-        super().__init__(f"{path}: {reason}; mend or remove it, or leave such files out with on_error='skip'")
+        super().__init__(f"{shown(path)}: {reason}; mend or remove it, or leave such files out with on_error='skip'")
 
 
 @dataclass(frozen=True)
