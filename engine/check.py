@@ -16,6 +16,8 @@ from engine.build import init_problem
 from engine.calls import Call
 from engine.data.augment import AUGMENTATIONS
 from engine.data.info import DataInfo, Place
+from engine.data.photographs import Photographs
+from engine.data.picture_cache import fits_cache
 from engine.data.prepare import check_data
 from engine.data.sources import build_source
 from engine.device import autocast_type, resolve
@@ -187,6 +189,7 @@ def _check(experiment: Experiment, place: Place) -> Report:
         or _memory_problem(memory)
     )
     warnings += _last_batch_of_one(experiment, info)
+    warnings += _data_warnings(experiment, info)
     if error is None and memory["total"] > memory["available"]:
         warnings.append(
             f"training takes about {_gib(memory['total'])} and {_gib(memory['available'])} are free: "
@@ -319,10 +322,28 @@ def _last_batch_of_one(experiment: Experiment, info: DataInfo) -> list[str]:
     return []
 
 
+def _data_warnings(experiment: Experiment, info: DataInfo) -> list[str]:
+    """What becomes of the data otherwise than the settings alone would have it."""
+    warnings = []
+    if info.validation is not None and experiment.data.validation.name == "holdout":
+        warnings.append(
+            f"{experiment.data.source.name} has a validation part of its own ({info.validation:,} samples): it is "
+            f"validated on that, and {experiment.data.validation} holds nothing out of the training part"
+        )
+    samples = sum(count for count in (info.train, info.validation, info.test) if count is not None)
+    if isinstance(build_source(experiment.data.source), Photographs) and not fits_cache(samples, info.input_shape):
+        warnings.append(
+            f"decoded, the photographs take {_gib(samples * math.prod(info.input_shape))}, more than the cache may "
+            "have: they are decoded again in every epoch, which is slow; take a smaller size=, or allow more with "
+            "LAYERLAB_CACHE_GIB"
+        )
+    return warnings
+
+
 def training_samples(experiment: Experiment, info: DataInfo) -> int | None:
     """How many samples are left to train on after the split."""
     validation = experiment.data.validation
-    if info.train is None or validation.name != "holdout":
+    if info.train is None or info.validation is not None or validation.name != "holdout":
         return info.train
     fraction = validation.args[0] if validation.args else validation.get("fraction", 0.2)
     return info.train - math.ceil(info.train * float(fraction)) if isinstance(fraction, int | float) else None

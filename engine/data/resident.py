@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -71,25 +71,30 @@ class Resident:
         The order is a function of (seed, epoch), the augmentation of (seed, epoch, batch), so starting at k gives the
         same bits as skipping k batches. A batch shares its memory with its neighbours but is never written to again.
         """
-        drawn = torch.randperm(len(self), generator=generator("cpu", seed, Stream.ORDER, epoch))
-        order = drawn.to(self.device)
+        order = torch.randperm(len(self), generator=generator("cpu", seed, Stream.ORDER, epoch))
         count = self.batches(batch_size, join_single=join_single)
-        at_once = max(1, self._chunk_samples // batch_size)
-        for first in range(start, count, at_once):
-            last = min(first + at_once, count)
-            sizes = [batch_size] * (last - first)
-            if last == count:
-                sizes[-1] = len(self) - (count - 1) * batch_size
-            index = order.narrow(0, first * batch_size, sum(sizes))
-            inputs = torch.split(self._gathered(index), sizes)
-            targets = torch.split(self.targets.index_select(0, index), sizes)
-            for offset in range(last - first):
-                number = first + offset
-                batch = Batch(inputs[offset], targets[offset], number)
-                yield self._augmented(batch, seed, epoch) if self._augmentations else batch
+        sizes = [batch_size] * (count - start)
+        if sizes:
+            sizes[-1] = len(self) - (count - 1) * batch_size
+        for number, (inputs, targets) in enumerate(self._chosen(order[start * batch_size :], sizes), start):
+            batch = Batch(inputs, targets, number)
+            yield self._augmented(batch, seed, epoch) if self._augmentations else batch
 
-    def _gathered(self, index: Tensor) -> Tensor:
-        inputs = self._normalise.scaled(self.inputs.index_select(0, index))
+    def _chosen(self, order: Tensor, sizes: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and targets of one batch of each size, in this order (on the CPU); what is to be augmented is scaled
+        and not yet normalised."""
+        order = order.to(self.device)
+        at_once = max(1, self._chunk_samples // max(sizes, default=1))
+        begin = 0
+        for first in range(0, len(sizes), at_once):
+            chunk = list(sizes[first : first + at_once])
+            index = order.narrow(0, begin, sum(chunk))
+            begin += sum(chunk)
+            inputs = torch.split(self._prepared(self.inputs.index_select(0, index)), chunk)
+            yield from zip(inputs, torch.split(self.targets.index_select(0, index), chunk), strict=True)
+
+    def _prepared(self, stored: Tensor) -> Tensor:
+        inputs = self._normalise.scaled(stored)
         if self._augmentations and not self._augment_last:
             return inputs
         return self._normalise.normalised(inputs)
