@@ -70,8 +70,9 @@ class RandomErasing(Augmentation):
         inside = rectangle(drawn[:, :4], inputs.shape[2], inputs.shape[3])
         if self.value == "random":
             return torch.where(inside, drawn[:, 4:].view(inputs.shape), inputs)
-        value = torch.tensor(self._values(), dtype=inputs.dtype, device=inputs.device).view(1, -1, 1, 1)
-        return torch.where(inside, value, inputs)
+        # Filled on the device: a copy from here would wait for it.
+        values = [inputs.new_full((1, 1, 1, 1), number) for number in self._values()]
+        return torch.where(inside, torch.cat(values, dim=1), inputs)
 
 
 def rectangle(box: Tensor, height: int, width: int) -> Tensor:

@@ -53,9 +53,9 @@ class RandomResizedCrop(Augmentation):
         least, most = self.ratio
         whole_h, whole_w = height, width
         if width / height < least:
-            whole_h = round(width / least)
+            whole_h = max(1, round(width / least))
         elif width / height > most:
-            whole_w = round(height * most)
+            whole_w = max(1, round(height * most))
         h, w = torch.where(found, h, float(whole_h)), torch.where(found, w, float(whole_w))
         top, left = whole_below(height - h + 1, generator), whole_below(width - w + 1, generator)
         top = torch.where(found, top, float((height - whole_h) // 2))
@@ -73,11 +73,11 @@ class RandomResizedCrop(Augmentation):
             return inputs[samples, :, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
         if out_height >= inputs.shape[2] and out_width >= inputs.shape[3]:
             # No window is larger than the result, so nothing is made smaller: two neighbours are enough.
-            size = torch.tensor([inputs.shape[3], inputs.shape[2]], device=inputs.device)
-            ys, xs = _centres(top, height, out_height), _centres(left, width, out_width)
+            ys = (2 * _centres(top, height, out_height) + 1) / inputs.shape[2] - 1
+            xs = (2 * _centres(left, width, out_width) + 1) / inputs.shape[3] - 1
             across = xs[:, None, :].expand(-1, out_height, -1)
             down = ys[:, :, None].expand(-1, -1, out_width)
-            grid = (2 * torch.stack([across, down], dim=-1) + 1) / size - 1
+            grid = torch.stack([across, down], dim=-1)
             return F.grid_sample(inputs, grid, mode="bilinear", padding_mode="border", align_corners=False)
         rows = _weights(top, height, out_height, inputs.shape[2])
         columns = _weights(left, width, out_width, inputs.shape[3])

@@ -65,8 +65,10 @@ class TrivialAugment(Augmentation):
 
         which, level, sign = below(len(SPACE)), below(self.num_magnitude_bins), below(2)
         magnitude = self._magnitudes(generator.device)[which, level]
-        signed = torch.tensor([signed for _, _, signed in SPACE], device=generator.device)[which]
-        return torch.stack([which.to(torch.float32), torch.where(signed & (sign == 1), -magnitude, magnitude)], dim=1)
+        # Those with a sign stand in a row. (A table of them would have to be copied to the device.)
+        signed = [number for number, (_, _, has_sign) in enumerate(SPACE) if has_sign]
+        turned = (which >= signed[0]) & (which <= signed[-1]) & (sign == 1)
+        return torch.stack([which.to(torch.float32), torch.where(turned, -magnitude, magnitude)], dim=1)
 
     def _magnitudes(self, device: torch.device) -> Tensor:
         """float32 (operations, bins)."""

@@ -70,17 +70,24 @@ def by_group(images: Tensor, which: Tensor, parameters: Tensor, operations: Sequ
     On the CPU each image is computed once, by its own operation. Elsewhere every operation is computed for all images
     and the right one is taken: to know how many images are in a group, the step would have to wait for the device.
     """
-    if images.device.type != "cpu":
-        out = images
-        for number, operation in enumerate(operations):
-            if operation is not None:
-                out = torch.where((which == number)[:, None, None, None], operation(images, parameters), out)
-        return out
+    return (_grouped if images.device.type == "cpu" else for_all)(images, which, parameters, operations)
+
+
+def _grouped(images: Tensor, which: Tensor, parameters: Tensor, operations: Sequence[Operation | None]) -> Tensor:
     out = images.clone()
     for number, operation in enumerate(operations):
         rows = (which == number).nonzero().squeeze(1)
         if operation is not None and len(rows):
             out[rows] = operation(images[rows], parameters[rows])
+    return out
+
+
+def for_all(images: Tensor, which: Tensor, parameters: Tensor, operations: Sequence[Operation | None]) -> Tensor:
+    """`by_group` without a number read back from the device."""
+    out = images
+    for number, operation in enumerate(operations):
+        if operation is not None:
+            out = torch.where((which == number)[:, None, None, None], operation(images, parameters), out)
     return out
 
 

@@ -41,7 +41,7 @@ def warp(images: Tensor, inverse: Tensor, interpolation: str) -> Tensor:
     ys = torch.arange(height, device=images.device, dtype=torch.float32) - (height - 1) / 2
     grid_y, grid_x = torch.meshgrid(ys, xs, indexing="ij")
     pixels = torch.stack([grid_x, grid_y, torch.ones_like(grid_x)], dim=-1).view(1, -1, 3)
-    halves = torch.tensor([width / 2, height / 2], device=images.device)
-    grid = pixels.expand(len(images), -1, -1).bmm(inverse.transpose(1, 2) / halves)
+    scaled = torch.stack([inverse[:, 0] / (width / 2), inverse[:, 1] / (height / 2)], dim=2)
+    grid = pixels.expand(len(images), -1, -1).bmm(scaled)
     grid = grid.view(-1, height, width, 2)
     return F.grid_sample(images, grid, mode=interpolation, padding_mode="zeros", align_corners=False)
