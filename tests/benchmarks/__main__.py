@@ -11,6 +11,7 @@ import sys
 
 from tests.benchmarks import (
     accuracy,
+    augmenting,
     batches,
     first_frame,
     key_presses,
@@ -25,6 +26,7 @@ from tests.benchmarks.bars import Bar, report
 
 GROUPS = {
     "batches": batches.measure,
+    "augmenting": augmenting.measure,
     "speed": speed.measure,
     "startup": startup.measure,
     "store": store.measure,
