@@ -50,9 +50,10 @@ class DecodedLive(Resident):
         normalise: Normalise,
         augmentations: tuple[Augmentation, ...] = (),
         *,
+        classes: int = 0,
         device: torch.device,
     ) -> None:
-        super().__init__(part.inputs, targets, normalise, augmentations)
+        super().__init__(part.inputs, targets, normalise, augmentations, classes=classes)
         self.device = device
         rows = range(len(part.paths)) if index is None else index.tolist()
         self._files = _Files([part.paths[row] for row in rows], part.settings)

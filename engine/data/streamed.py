@@ -43,9 +43,10 @@ class Streamed(Resident):
         augmentations: tuple[Augmentation, ...] = (),
         *,
         augment_last: bool = False,
+        classes: int = 0,
         device: torch.device,
     ) -> None:
-        super().__init__(part.inputs, targets, normalise, augmentations, augment_last=augment_last)
+        super().__init__(part.inputs, targets, normalise, augmentations, augment_last=augment_last, classes=classes)
         self.device = device
         self._rows: Rows = np.arange(len(part.inputs)) if index is None else index.numpy()
         self._pages = _Pages(part.inputs) if part.stored else None
