@@ -7,7 +7,7 @@ is done; what had no part in it until then is taken out.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from torch import Tensor, nn
@@ -20,11 +20,6 @@ class Reached(Exception):
     def __init__(self, output: Any) -> None:
         super().__init__("the last module is done")
         self.output = output
-
-
-def leave(module: nn.Module, inputs: Any, output: Any) -> None:
-    """A forward hook that leaves the model."""
-    raise Reached(output)
 
 
 class ParametersUsed(TorchFunctionMode):
@@ -47,23 +42,39 @@ class ParametersUsed(TorchFunctionMode):
                 self._note(value)
 
 
-_CUT: dict[str, type[nn.Module]] = {}
+_CLASSES: dict[tuple[str, type[nn.Module]], type[nn.Module]] = {}
 
 
-def _cut_class(base: type[nn.Module]) -> type[nn.Module]:
-    """The class of cut models; one for each class of models."""
+def _left(self: nn.Module, *inputs: Any, **named: Any) -> Any:
+    """The call of the last module: what was to be told of its output is told, and then the model is left."""
+    base: Any = type(self).__mro__[1]
+    raise Reached(base.__call__(self, *inputs, **named))
 
-    def forward(self: nn.Module, inputs: Tensor) -> Tensor:
-        try:
-            base.forward(self, inputs)
-        except Reached as reached:
-            output: Tensor = reached.output
-            return output
-        raise RuntimeError("the module that the model is cut after did not run")
 
-    if base.__name__ not in _CUT:
-        _CUT[base.__name__] = type(base.__name__, (base,), {"forward": forward, "__module__": base.__module__})
-    return _CUT[base.__name__]
+def _forward(self: nn.Module, inputs: Tensor) -> Tensor:
+    """The forward of a cut model: (N, 3, height, width) to what its last module gives."""
+    base: Any = type(self).__mro__[1]
+    try:
+        base.forward(self, inputs)
+    except Reached as reached:
+        output: Tensor = reached.output
+        return output
+    raise RuntimeError("the module that the model is cut after did not run")
+
+
+def _changed(module: nn.Module, name: str, method: Callable[..., Any]) -> None:
+    """Give a module another method. Its class is what changes, so that copies of it, such as moving averages, have the
+    method as well and call it on themselves."""
+    base = type(module)
+    if (name, base) not in _CLASSES:
+        members = {name: method, "__module__": base.__module__, "__doc__": base.__doc__}
+        _CLASSES[name, base] = type(base.__name__, (base,), members)
+    module.__class__ = _CLASSES[name, base]
+
+
+def leave_after(module: nn.Module) -> None:
+    """Let a module raise Reached, with its output, when it is done."""
+    _changed(module, "__call__", _left)
 
 
 def cut(model: nn.Module, until: str, keep: Collection[str]) -> None:
@@ -77,6 +88,5 @@ def cut(model: nn.Module, until: str, keep: Collection[str]) -> None:
             full = f"{path}.{name}" if path else name
             if full not in keep:
                 delattr(module, name)
-    model.get_submodule(until).register_forward_hook(leave)
-    # Copies of the model (moving averages) are of its class, and have the hook; both are plain functions.
-    model.__class__ = _cut_class(type(model))
+    leave_after(model.get_submodule(until))
+    _changed(model, "forward", _forward)

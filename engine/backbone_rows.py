@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -19,9 +20,11 @@ from engine.backbones import (
     smallest_size,
     torchvision_weights,
 )
+from engine.binding import bind
 from engine.calls import Call, Table
+from engine.catalogue import find
 from engine.errors import RequestError
-from engine.nodes import Row
+from engine.nodes import Node, Row
 from engine.rules import AUXILIARY_SMALLEST, SIZE_STEPS
 
 
@@ -148,16 +151,55 @@ def _trained(
     """The parameters that train at some time; RequestError where a module that is named is not there."""
     paths = [path for path, _ in found.parameters]
     modules = ["", *found.module_paths]
-    for table in (arguments.get("lr_scale"), arguments.get("init")):
-        if isinstance(table, Table):
-            for module, _ in table.items:
-                check_module(str(module), modules, name)
+    _check_tables(name, arguments, modules)
     still = set(chosen_parameters(paths, modules, _which(arguments.get("frozen", "none")), heads, name))
     thaw = arguments.get("thaw")
     if isinstance(thaw, Table):
         for _, which in thaw.items:
             still -= set(thawed_parameters(paths, modules, which, name))
     return frozenset() if frozen else frozenset(path for path in paths if path not in still)
+
+
+def measured(node: Node) -> Measured:
+    """What is known of the Backbone of a node."""
+    given: dict[str, Any] = node.arguments
+    until = given.get("until")
+    classes = given["num_classes"]
+    return measure(
+        given["name"], given.get("weights", "DEFAULT"), until, classes, tuple(given["input_shape"]), given["auxiliary"]
+    )
+
+
+def single_value_norm(node: Node) -> str | None:
+    """The path of the first BatchNorm of a Backbone that trains and has a single value a channel and sample; None
+    without one. Batches of one sample have no variance there."""
+    found = measured(node)
+    heads = () if node.arguments.get("until") is not None else head_paths(str(node.arguments["name"]))
+    trained = _trained(str(node.arguments["name"]), node.arguments, found, heads, False)
+    path = next((path for path in found.single if any(below(one, (path,)) for one in trained)), None)
+    return None if path is None else f"{node.path}.{path}"
+
+
+def _check_tables(name: str, arguments: Mapping[str, object], modules: list[str]) -> None:
+    """Raises RequestError where lr_scale, init or thaw holds what it cannot."""
+    scale = arguments.get("lr_scale", 1.0)
+    for module, value in scale.items if isinstance(scale, Table) else (("", scale),):
+        if module != "":
+            check_module(str(module), modules, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise RequestError(f"lr_scale wants a number above 0, the share of the learning rate, found {value!r}")
+    init = arguments.get("init")
+    for module, value in init.items if isinstance(init, Table) else ():
+        check_module(str(module), modules, name)
+        if not isinstance(value, Call):
+            raise RequestError(f"init wants an initialiser such as kaiming_normal_() for '{module}', found {value!r}")
+        bind(find("initialisers", value.name), value)
+    thaw = arguments.get("thaw")
+    for epoch, value in thaw.items if isinstance(thaw, Table) else ():
+        if not isinstance(epoch, int) or epoch < 2:
+            raise RequestError(f"thaw wants epochs, from 2, as in {{5: 'layer4'}}, found {epoch!r}")
+        if not isinstance(value, str | tuple):
+            raise RequestError(f"thaw wants modules, as in {{5: 'layer4', 8: 'all'}}, found {value!r}")
 
 
 def thawed_parameters(paths: list[str], modules: list[str], which: object, name: str) -> tuple[str, ...]:

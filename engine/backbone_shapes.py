@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.backbone_cut import ParametersUsed, Reached, leave
+from engine.backbone_cut import ParametersUsed, Reached, leave_after
 from engine.backbones import check_module, drop_auxiliary, meta_model
 from engine.errors import RequestError
 from engine.flops import FlopCount
@@ -37,7 +37,8 @@ class ModuleShape:
 @dataclass(frozen=True)
 class Measured:
     """What one run of a model showed. `parameters` are (path, numbers); `kept` are the paths of all modules and
-    parameters that have a part in the output; `single` is a BatchNorm that has one value a channel and sample."""
+    parameters that have a part in the output; `single` are the BatchNorms with one value a channel and sample, `normed`
+    says whether there is any."""
 
     output_shape: tuple[int, ...]
     macs: int
@@ -46,7 +47,8 @@ class Measured:
     parameters: tuple[tuple[str, int], ...]
     module_paths: tuple[str, ...]
     kept: frozenset[str]
-    single: str | None
+    single: tuple[str, ...]
+    normed: bool
 
 
 @dataclass
@@ -65,7 +67,8 @@ class _Watch:
     notes: dict[str, _Note] = field(default_factory=dict)
     stack: list[list[int]] = field(default_factory=list)  # of modules that run: operations before, modules inside
     total_bytes: int = 0
-    single: str | None = None
+    single: list[str] = field(default_factory=list)
+    normed: bool = False
 
     def attach(self, model: nn.Module) -> None:
         for path, module in model.named_modules():
@@ -89,8 +92,10 @@ class _Watch:
             if note is not None:
                 note.output_shape = tuple(result.shape[1:])
                 note.macs += (self.flops.total - start) // 2 // BATCH
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and result.shape[2:].numel() == 1:
-                self.single = self.single or path
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                self.normed = True
+                if result.shape[2:].numel() == 1:
+                    self.single.append(path)
             in_place = bool(inputs) and result is inputs[0]
             if not inside and not in_place:
                 size = result.numel() // BATCH * result.element_size()
@@ -103,6 +108,15 @@ class _Watch:
 
         module.register_forward_pre_hook(before)
         module.register_forward_hook(after)
+
+    def left(self, until: str, output: Tensor) -> None:
+        """The model was left in the middle of the modules around `until`: what they gave is what that gave."""
+        parts = until.split(".")
+        for level, (start, _) in enumerate(self.stack, 1):
+            note = self.notes.get(".".join(parts[:level]))
+            if note is not None:
+                note.output_shape = tuple(output.shape[1:])
+                note.macs += (self.flops.total - start) // 2 // BATCH
 
 
 def _first(output: Any) -> Tensor | None:
@@ -139,7 +153,7 @@ def measure(
         watch.attach(model)
         if until is not None:
             check_module(until, (path for path, _ in model.named_modules()), name)
-            model.get_submodule(until).register_forward_hook(leave)
+            leave_after(model.get_submodule(until))
         inputs = torch.empty((BATCH, *input_shape))
         used = ParametersUsed()
         entered: set[str] = set()
@@ -153,6 +167,7 @@ def measure(
                 output = reached.output
                 if not isinstance(output, Tensor):
                     raise RequestError(f"{name} cannot be cut after '{until}', which gives several tensors") from None
+                watch.left(str(until), output)
         # Models read the weights of some modules without running them: the output projection of attention.
         kept = {paths[one] for one in used.ids if one in paths} | entered
         kept |= {path.rpartition(".")[0] for path in kept}
@@ -170,7 +185,7 @@ def measure(
         )
     return Measured(
         tuple(result.shape[1:]), flops.total // 2 // BATCH, watch.total_bytes, modules, parameters, module_paths,
-        frozenset(kept), watch.single,
+        frozenset(kept), tuple(watch.single), watch.normed,
     )  # fmt: skip
 
 

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from engine import code_photographs as photographs
 from engine import optimize
 from engine.calls import Call, escape
 from engine.catalogue import bind, find
-from engine.check import Report, training_samples
-from engine.code_data import augment_code, data_imports, load_code, normalise_code, split_code
+from engine.check import Report, has_batch_norm, training_samples
+from engine.code_augment import augment_code, augment_imports, mixes
+from engine.code_data import data_imports, load_code, normalise_code, split_code
 from engine.code_loop import Recipe, loop_code
 from engine.code_network import imports_of, network_code, own_classes, plain
 from engine.data.info import DataInfo
@@ -25,6 +27,7 @@ from engine.rules import RUN_LENGTHS
 from engine.spec import Experiment
 
 _DEFINITIONS = ("class ", "def ", "@")
+_OWN = ("import copy", "import csv", "import re", "from pathlib import Path")  # Python's own modules
 TASKS = ("Classification", "Regression")
 
 
@@ -77,17 +80,19 @@ def _head(experiment: Experiment) -> str:
 def _imports(report: Report) -> str:
     experiment = report.experiment
     network = next(iter(report.propagations.values()))
-    lines = data_imports(experiment, report.info) | imports_of(network.nodes)
+    lines = data_imports(experiment, report.info) | augment_imports(experiment, report.info) | imports_of(network.nodes)
     lines |= {"import torch", "from torch import nn", "from torch.utils.data import DataLoader, TensorDataset"}
     if "from torch.utils.data import Dataset" in lines:
         lines -= {"from torch.utils.data import Dataset", "from torch.utils.data import DataLoader, TensorDataset"}
-        lines.add("from torch.utils.data import DataLoader, Dataset")
+        both = "from torch.utils.data import default_collate"
+        lines.add("from torch.utils.data import DataLoader, Dataset" + (", default_collate" if both in lines else ""))
+        lines.discard(both)
     lines.add("import copy")
     if experiment.ema is not None:
         lines.add("from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn")
     if experiment.monitor is not None and experiment.monitor.endswith("/f1"):
         lines.add("from sklearn.metrics import f1_score")
-    own = sorted(line for line in lines if line in ("import copy", "import csv"))
+    own = sorted((line for line in lines if line in _OWN), key=lambda line: (line.startswith("from"), line))
     rest = sorted(lines - set(own), key=lambda line: (line.startswith("from"), line))
     return "\n".join([*own, "", *rest]) + "\n"
 
@@ -127,6 +132,7 @@ def _recipe(report: Report) -> Recipe:
         precision=experiment.precision,
         ema=experiment.ema,
         patience=experiment.early_stopping,
+        evaluated_at_once="BATCH_SIZE" if experiment.data.source.name in photographs.SOURCES else "1000",
     )
 
 
@@ -148,14 +154,15 @@ def _targets(recipe: Recipe, parts: list[str]) -> str:
 def _loader(report: Report) -> str:
     experiment = report.experiment
     made = "Augmented" if experiment.data.augment else "TensorDataset"
+    collate = ", collate_fn=mixed" if mixes(experiment) else ""
     train, size = training_samples(experiment, report.info), experiment.data.batch_size
-    normed = any("BatchNorm" in str(layer) for network in experiment.networks.values() for layer in network.layers)
+    normed = has_batch_norm(experiment, report.propagations)
     if normed and train is not None and train % size == 1:
         return (
             "# The last batch would hold a single sample, which BatchNorm cannot train on.\n"
-            f"train_loader = DataLoader({made}(x_train, y_train), BATCH_SIZE, shuffle=True, drop_last=True)\n"
+            f"train_loader = DataLoader({made}(x_train, y_train), BATCH_SIZE, shuffle=True{collate}, drop_last=True)\n"
         )
-    return f"train_loader = DataLoader({made}(x_train, y_train), BATCH_SIZE, shuffle=True)\n"
+    return f"train_loader = DataLoader({made}(x_train, y_train), BATCH_SIZE, shuffle=True{collate})\n"
 
 
 def _predict(report: Report) -> str:
@@ -211,11 +218,15 @@ def _target_steps(form: str, info: DataInfo, report: Report) -> list[str]:
     steps = []
     if info.kind == "classes":
         shape = next(iter(report.propagations.values())).output_shape
+        mixed = "targets if targets.is_floating_point() else " if mixes(report.experiment) else ""
         steps = [
             "targets = targets.float().unsqueeze(1)"
             if shape == (1,)
-            else f"targets = nn.functional.one_hot(targets, {info.outputs}).float()"
+            else f"targets = {mixed}nn.functional.one_hot(targets, {info.outputs}).float()"
         ]
+        if shape == (1,) and mixed:
+            # Of two classes mixed, the share of the second is what a single output is to give.
+            steps = ["targets = targets[:, 1:] if targets.is_floating_point() else targets.float().unsqueeze(1)"]
     if form == "signs":
         steps.append("targets = targets * 2 - 1")
     if form == "label_list":

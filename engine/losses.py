@@ -55,6 +55,18 @@ RULES: Mapping[str, LossRule] = {
     "PoissonNLLLoss": LossRule("scores", "values", ("Regression",)),
 }
 
+# What the loss of an auxiliary head counts beside that of the network's own output, in the order of torchvision's named
+# tuples: 0.3 each as in Szegedy et al., arXiv:1409.4842; 0.4 for Inception v3 as torchvision's own trainings take it.
+AUXILIARY: Mapping[str, tuple[float, ...]] = {"InceptionOutputs": (0.4,), "GoogLeNetOutputs": (0.3, 0.3)}
+
+
+def with_auxiliary(output: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, tuple[tuple[float, Tensor], ...]]:
+    """The output (N, K) of a network, and those of its auxiliary heads with what their losses count."""
+    if isinstance(output, Tensor):
+        return output, ()
+    return output[0], tuple(zip(AUXILIARY[type(output).__name__], output[1:], strict=True))
+
+
 # Their mean is divided by the class weights of the batch's targets; every other one by the number of samples.
 _MEAN_BY_WEIGHT = frozenset({"CrossEntropyLoss", "NLLLoss"})
 
