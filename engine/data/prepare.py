@@ -224,18 +224,27 @@ class _Placement:
         if self.target_mean is not None and self.target_std is not None:
             targets = targets.sub(self.target_mean).div(self.target_std)
         # Images are augmented before they are normalised, so they cannot be normalised once and for all.
-        last = not self._info.image
+        last, classes = not self._info.image, self._info.outputs
         if isinstance(part, LivePart):
-            return DecodedLive(part, index, targets, self._normalise, augmentations, device=self._device)
+            return DecodedLive(
+                part, index, targets, self._normalise, augmentations, classes=classes, device=self._device
+            )
         if self._streams:
             return Streamed(
-                part, index, targets, self._normalise, augmentations, augment_last=last, device=self._device
+                part,
+                index,
+                targets,
+                self._normalise,
+                augmentations,
+                augment_last=last,
+                classes=classes,
+                device=self._device,
             )
         if self._ready and not self._normalise.nothing and (last or not augmentations):
             inputs, rest = self._copied(part.inputs, index, text, self._normalise), Normalise(None, None, None)
         else:
             inputs, rest = self._copied(part.inputs, index, text, None), self._normalise
-        return Resident(inputs, targets, rest, augmentations, augment_last=last, classes=self._info.outputs)
+        return Resident(inputs, targets, rest, augmentations, augment_last=last, classes=classes)
 
     def _copied(self, inputs: Tensor, index: Tensor | None, text: str, normalise: Normalise | None) -> Tensor:
         """Samples on the device, some rows at a time, so that no second copy of all of them is ever held."""
