@@ -231,6 +231,18 @@ def test_training_with_mixup_gives_the_same_bits_as_a_loop_written_out():
         assert torch.equal(ours, theirs)
 
 
+def test_streamed_samples_are_mixed_as_resident_ones():
+    resident, streamed = (
+        make_session(experiment("activation", MIXED, f"data.memory={memory}")).prepared.train
+        for memory in ("auto", "0.001 MiB")
+    )
+    assert type(resident) is not type(streamed)
+    for ours, theirs in zip(streamed.shuffled(0, 1, 100), resident.shuffled(0, 1, 100), strict=True):
+        assert ours.targets.shape[1:] == (10,)
+        assert torch.equal(ours.inputs, theirs.inputs)
+        assert torch.equal(ours.targets, theirs.targets)
+
+
 def test_a_resume_with_cutmix_gives_the_same_bits():
     spec = experiment("activation", 'data.augment=["CutMix(0.5, p=0.5)"]')
     whole, _ = train(spec)
