@@ -41,7 +41,8 @@ class Started:
 
     `features` is there where the network trains on kept outputs of its frozen beginning: "layers" (that beginning, as a
     text), "samples", the "seconds" that computing them took (now, or when they were made: "reused"), and how many
-    seconds an epoch they save ("saved")."""
+    seconds an epoch they save ("saved"). `normalisation` is what inputs were normalised with, "mean" and "std" by
+    channel or column."""
 
     device: str
     precision: str
@@ -60,6 +61,7 @@ class Started:
     start_epoch: int = 0
     start_step: int = 0
     features: dict[str, Any] | None = None
+    normalisation: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

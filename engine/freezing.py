@@ -176,38 +176,23 @@ def thawed(propagation: Propagation, epoch: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(begin))
 
 
-def thawing_epochs(nodes: Sequence[Node]) -> list[tuple[Node, int]]:
-    """Every epoch that something is thawed at, with the layer that says so; needs no network."""
-    found: list[tuple[Node, int]] = []
-    for node in nodes:
-        if node.entry.name == BACKBONE:
-            found += [(node, epoch) for epoch, _ in thawing(node)]
-        else:
-            epoch = reserved(node.entry, node.call).get("thaw")
-            found += [(node, epoch)] if isinstance(epoch, int) else []
-        for _, chain in node.children:
-            found += thawing_epochs(chain)
-    return found
+def trained(propagation: Propagation) -> list[Rule]:
+    """The rules of all layers with parameters that train at any time; needs no network."""
+    holding = {row.path: row.parameters > 0 for row in propagation.rows}
+    for path in containers(propagation.nodes):
+        holding[path] = False
+    # A Backbone's rules are those of its parameters, which have no rows.
+    found = [rule for path, rule in _rules(propagation.nodes, Rule("")) if holding.get(path, True)]
+    return [rule for rule in found if rule.begins < NEVER]
 
 
-def shares(nodes: Sequence[Node], outer: float = 1.0) -> set[float]:
-    """Every share of the learning rate that layers are given; needs no network."""
-    found: set[float] = set()
+def containers(nodes: Sequence[Node]) -> Iterator[str]:
+    """The paths of all layers that hold others."""
     for node in nodes:
-        if node.entry.name == BACKBONE:
-            given = node.arguments.get("lr_scale")
-            values = [value for _, value in given.items] if isinstance(given, Table) else [given]
-            # With a table, what it does not name goes at the rate of the layers around it.
-            found |= {outer} if isinstance(given, Table) or given is None else set()
-            found |= {float(value) for value in values if isinstance(value, int | float)}
-            continue
-        own = reserved(node.entry, node.call).get("lr_scale")
-        share = float(own) if isinstance(own, int | float) else outer
-        if not node.children:
-            found.add(share)
+        if node.children:
+            yield node.path
         for _, chain in node.children:
-            found |= shares(chain, share)
-    return found
+            yield from containers(chain)
 
 
 def describe(epoch: int, begun: Mapping[str, int], propagation: Propagation) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from engine import snapshot
 from engine.data.info import Batch
 from engine.spec import Experiment
 from engine.tasks import Objective, Outcome
@@ -174,7 +175,7 @@ class Stepper:
         if self.scaler is not None and state["scaler"] is not None:
             self.scaler.load_state_dict(state["scaler"])
         if self.average is not None and average is not None:
-            self.average.module.load_state_dict(dict(average))
+            snapshot.load(self.average.module, average)
             self.average.n_averaged.fill_(state["averaged"])
 
 

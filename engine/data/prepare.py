@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,7 @@ def prepare(
     standardize_targets: bool = False,
     resident_bytes: int | None = None,
     embed: Callable[[Loaded, Normalise], Loaded] | None = None,
+    trained_with: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Prepared:
     """Load, split, normalise, and put onto the device.
 
@@ -66,7 +67,9 @@ def prepare(
     held is normalised once where that takes no more than `resident_bytes` (unless given, the same bound), otherwise as
     each batch is handed out. The batches are the same to the bit, always. `standardize_targets` is for values. `embed`
     gives what the network is trained on in place of the samples, given them and how they are normalised; `info`, `mean`
-    and `std` are still those of the samples. Raises RequestError where the data does not suit what was asked.
+    and `std` are still those of the samples. `trained_with` is the mean and the deviation, by channel, of the weights
+    that the network begins with: normalize = "auto" takes these. Raises RequestError where the data does not suit what
+    was asked.
     """
     device = torch.device(device)
     source = build_source(data.source)
@@ -83,7 +86,7 @@ def prepare(
             loaded.train.targets, loaded.info, validation.fraction, validation.stratify, seed
         )
     place.report("normalising")
-    mean, std = _mean_and_std(data, loaded, train_index)
+    mean, std = _mean_and_std(data, loaded, train_index, trained_with)
     target_mean = target_std = None
     if standardize_targets and loaded.info.kind == "values":
         target_mean, target_std = statistics(loaded.train.targets, train_index, 1.0)
@@ -145,13 +148,18 @@ def _fixed_mean_and_std(data: Data, info: DataInfo) -> tuple[Tensor, Tensor] | N
     return fixed(data.normalize, info.input_shape[0])
 
 
-def _mean_and_std(data: Data, loaded: Loaded, index: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-    """(C,) each, from the training samples alone; None where inputs are not normalised."""
+def _mean_and_std(
+    data: Data, loaded: Loaded, index: Tensor | None, trained_with: tuple[Sequence[float], Sequence[float]] | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """(C,) each, from the training samples alone unless given; None where inputs are not normalised."""
     given = _fixed_mean_and_std(data, loaded.info)
     if given is not None:
         return given
     if data.normalize == "none" or loaded.info.input_dtype == "int64":
         return None, None
+    if trained_with is not None and len(trained_with[0]) == loaded.info.input_shape[0]:
+        mean, std = trained_with
+        return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
     return statistics(loaded.train.inputs, index, loaded.train.scale, loaded.train.sums)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from torch import nn
 from engine import freezing
 from engine.build import build_network
 from engine.calls import parse_call
-from engine.data.info import Batch
+from engine.check import check
+from engine.data.info import Batch, Place
 from engine.errors import RequestError
 from engine.events import Checkpoint, Message
 from engine.optimize import Schedule, build_grouped
@@ -130,8 +132,33 @@ def test_every_kind_of_optimizer_waits_for_what_is_thawed(optimizer):
 
 
 def test_an_optimizer_with_one_rate_refuses_shares_in_words():
-    with pytest.raises(RequestError, match="LBFGS has one rate for all layers; leave lr_scale out"):
-        make_session(thawing("optimizer=LBFGS()"))
+    error = check(thawing("optimizer=LBFGS()"), Place(Path("nowhere"))).error
+    assert error.path == "optimizer"
+    assert "LBFGS has one rate for all layers; leave lr_scale out" in error.message
+    groups = [freezing.Group((nn.Parameter(torch.ones(2)),), share) for share in (1.0, 0.1)]
+    with pytest.raises(RequestError, match="one rate for all layers"):
+        build_grouped(parse_call("LBFGS()"), groups)
+
+
+def problem(*layers: str):
+    spec = experiment("activation", f"network.layers={list(layers)}")
+    return check(spec, Place(Path("nowhere")))
+
+
+def test_a_network_of_which_nothing_trains_at_first_is_refused():
+    found = problem("Flatten()", "Linear(8, frozen=True)", "Linear(classes, thaw=3)")
+    assert found.error.path == "2"
+    assert found.error.message.startswith("nothing trains before epoch 3: all that has parameters is frozen until then")
+    found = problem("Flatten()", "Linear(8, frozen=True)", "Linear(classes, frozen=True)")
+    assert found.error.path == "optimizer"
+    assert "nothing to train: every parameter is frozen" in found.error.message
+    assert problem("Flatten()", "Linear(8, thaw=2)", "Linear(classes)").error is None
+
+
+def test_thawing_after_the_last_epoch_is_told():
+    found = problem("Flatten()", "Linear(8, thaw=20)", "Linear(classes)")
+    assert found.ok
+    assert "layer 1 is thawed with epoch 20, and the run has 2: it stays frozen" in found.warnings
 
 
 def test_gradient_scaling_leaves_an_optimizer_out_that_is_all_frozen():
@@ -191,7 +218,7 @@ def test_groups_are_disjoint_and_hold_all_that_ever_trains(layers):
     assert len({group.lr_scale for group in groups}) == len(groups)
     if any(group.lr_scale == 1 for group in groups):
         assert groups[0].lr_scale == 1
-    assert {group.lr_scale for group in groups} <= freezing.shares(found.nodes)
+    assert {group.lr_scale for group in groups} == {rule.lr_scale for rule in freezing.trained(found)}
     # Epoch by epoch more trains, and in the end all that is in the groups does.
     freezing.thaw(network, found, 1)
     trains = {id(p) for p in network.parameters() if p.requires_grad}
