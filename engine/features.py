@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from engine.catalogue import reserved
 from engine.errors import RequestError
-from engine.nodes import Node, construct
+from engine.nodes import Node, Problem, construct
 from engine.stepping import set_training
 
 if TYPE_CHECKING:
@@ -82,7 +82,13 @@ def frozen_prefix(report: Report) -> Prefix | Reason:
     first, shape = found.nodes[layers], before
     remaining: tuple[str, ...] = ()
     calls = [str(node.call) for node in found.nodes[:layers]]
-    if first.entry.name == "Backbone" and not _thaws(first):
+    # One that is cut with until ends by leaving its last module, which the rest could not.
+    if first.entry.name == "Backbone" and first.arguments.get("until") is None and not _thaws(first):
+        if first.arguments.get("auxiliary"):
+            return Reason(
+                f"the auxiliary head of `{first.call}` trains on what lies within it; with Identity() behind the "
+                "Backbone that head is left out"
+            )
         cut = _inside(network[layers], str(layers), before, first.output_shape)
         if isinstance(cut, Reason):
             return cut
@@ -95,6 +101,32 @@ def frozen_prefix(report: Report) -> Prefix | Reason:
     if parameters == 0:
         return Reason(_nothing_frozen(found.nodes, layers))
     return replace(prefix, parameters=parameters)
+
+
+def checked(report: Report) -> Report:
+    """A report without an error, with what is wrong with its cache_features, or with the hint that it would help."""
+    if report.experiment.data.cache_features:
+        found = frozen_prefix(report)
+        if isinstance(found, Prefix):
+            return report
+        return replace(report, error=Problem("data.cache_features", "", f"cache_features = true, but {found}"))
+    if not _would_help(report):
+        return report
+    hint = (
+        "the Backbone is frozen and nothing changes the samples before it: with cache_features = true in [data] its "
+        "outputs are computed once instead of in every epoch"
+    )
+    return replace(report, warnings=(*report.warnings, hint))
+
+
+def _would_help(report: Report) -> bool:
+    """Whether the outputs of a Backbone could be kept; answered without building it again."""
+    if len(report.propagations) != 1 or report.experiment.data.augment or report.experiment.epochs < 2:
+        return False
+    first = next(iter(report.propagations.values())).nodes[0]
+    given = first.arguments
+    frozen = given.get("frozen") == "all" or reserved(first.entry, first.call).get("frozen") is True
+    return first.entry.name == "Backbone" and frozen and not _thaws(first) and not given.get("auxiliary")
 
 
 def _nothing_frozen(nodes: Sequence[Node], layers: int) -> str:
