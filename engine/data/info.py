@@ -43,7 +43,8 @@ class Part:
     `inputs` is (N, ...): uint8 where values have to be divided by `scale` (255 for photographs, 16 for the digits of
     scikit-learn) to lie in [0, 1], else float32 or int64 with `scale` 1. `targets` is int64 (N,) for classes and
     float32 (N, k) for values and multilabel. Where `stored`, inputs are the mapping of a file: rows are read as they
-    are wanted, by numpy, and all of them may be more than memory holds. `sums`, int64 (N, C, 2), are the sum and the
+    are wanted, by numpy, and all of them may be more than memory holds; `file` is that file and the place of the first
+    sample in it, in bytes (stored_rows.py reads from there). `sums`, int64 (N, C, 2), are the sum and the
     sum of squares of each sample's channels, where these are known without reading it.
     """
 
@@ -52,6 +53,7 @@ class Part:
     scale: float = 1.0
     stored: bool = False
     sums: Tensor | None = None
+    file: tuple[Path, int] | None = None
 
 
 @dataclass(frozen=True)

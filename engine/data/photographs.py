@@ -92,7 +92,9 @@ def _part(decoded: picture_cache.Decoded, kept: Listing, rows: slice, settings: 
         paths = tuple(str(kept.root / file) for file in kept.files[rows])
         inputs = torch.empty((len(paths), *settings.shape), dtype=torch.uint8, device="meta")
         return LivePart(inputs, targets, 255.0, sums=sums, paths=paths, settings=settings)
-    return Part(torch.from_numpy(decoded.pixels[rows]), targets, 255.0, stored=True, sums=sums)
+    pixels = torch.from_numpy(decoded.pixels[rows])
+    file = (decoded.file, rows.start * pixels[0].numel())
+    return Part(pixels, targets, 255.0, stored=True, sums=sums, file=file)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,11 @@ class Decoded:
     left_out: tuple[tuple[int, str], ...]
     notes: tuple[str, ...]
 
+    @property
+    def file(self) -> Path:
+        """What `pixels` are mapped from."""
+        return cache_folder.cache_folder() / KIND / self.key / "pictures"
+
     def kept(self, listing: Listing) -> Listing:
         """The listing of the rows that there are."""
         out = {position for position, _ in self.left_out}
@@ -221,7 +226,7 @@ def _undecoded(
     """Look at every photograph once, for those that cannot be read and for mean and deviation, and keep only that."""
     found = _gather(listing, settings, place, marks, gone, skip=skip, into=None, earlier=None)
     try:
-        if cache_folder.make_room(len(listing.files) * 64 + (1 << 20)):
+        if cache_folder.make_room(len(listing.files) * 128 + 4096):
             with cache_folder.making(KIND, f"{key}-live") as folder:
                 _write(folder, found, settings, pictures=False, reason=reason)
     except OSError:

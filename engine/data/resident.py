@@ -73,9 +73,10 @@ class Resident:
         """
         order = torch.randperm(len(self), generator=generator("cpu", seed, Stream.ORDER, epoch))
         count = self.batches(batch_size, join_single=join_single)
+        if start >= count:
+            return
         sizes = [batch_size] * (count - start)
-        if sizes:
-            sizes[-1] = len(self) - (count - 1) * batch_size
+        sizes[-1] = len(self) - (count - 1) * batch_size
         for number, (inputs, targets) in enumerate(self._chosen(order[start * batch_size :], sizes), start):
             batch = Batch(inputs, targets, number)
             yield self._augmented(batch, seed, epoch) if self._augmentations else batch

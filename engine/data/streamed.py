@@ -7,15 +7,11 @@ threads behind and slow the training down (see apart.py).
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 import queue
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -23,12 +19,10 @@ from engine.data.augment import Augmentation
 from engine.data.info import Batch, Part
 from engine.data.normalise import Normalise
 from engine.data.resident import Resident
+from engine.data.stored_rows import Rows, StoredRows, Values
 from engine.errors import RunError
 
 AHEAD_BYTES = 32 * 1024**2  # of batches that wait to be trained on, but always two
-GIVE_BACK_BYTES = 16 * 1024**2  # read since pages of the file were last given back
-
-Rows = npt.NDArray[np.int64]
 
 
 class Streamed(Resident):
@@ -49,7 +43,7 @@ class Streamed(Resident):
         super().__init__(part.inputs, targets, normalise, augmentations, augment_last=augment_last, classes=classes)
         self.device = device
         self._rows: Rows = np.arange(len(part.inputs)) if index is None else index.numpy()
-        self._pages = _Pages(part.inputs) if part.stored else None
+        self._source = StoredRows(part)
 
     def __len__(self) -> int:
         """The number of samples."""
@@ -71,41 +65,18 @@ class Streamed(Resident):
 
     def _stored(self, rows: Sequence[Rows]) -> Iterator[Tensor]:
         """Samples as stored, on the device, for each array of rows; nobody else writes to or reads these tensors."""
-        samples = self.inputs.numpy()
         largest = max((len(chosen) for chosen in rows), default=1)
-        depth = max(2, AHEAD_BYTES // max(1, largest * samples[0].nbytes))
-        yield from (torch.from_numpy(batch).to(self.device) for batch in _ahead(samples, rows, depth, self._pages))
-
-
-class _Pages:
-    """The pages that a tensor's file is mapped to: what was read of them counts as this process's memory until they are
-    given back. The system keeps them for as long as it has room."""
-
-    def __init__(self, inputs: Tensor) -> None:
-        page = mmap.PAGESIZE
-        begin = -(-inputs.data_ptr() // page) * page
-        end = (inputs.data_ptr() + inputs.numel() * inputs.element_size()) // page * page
-        self._range = (begin, end - begin)
-        self._read = 0
-        self._advise = ctypes.CDLL(None).madvise if sys.platform != "win32" and end > begin else None
-
-    def read(self, count: int) -> None:
-        """So many bytes were read. Gives pages back now and then."""
-        self._read += count
-        if self._read >= GIVE_BACK_BYTES and self._advise is not None:
-            self._read = 0
-            begin, length = self._range
-            self._advise(ctypes.c_void_p(begin), ctypes.c_size_t(length), ctypes.c_int(mmap.MADV_DONTNEED))
+        sample_bytes = self.inputs[0].numel() * self.inputs.element_size()
+        depth = max(2, AHEAD_BYTES // max(1, largest * sample_bytes))
+        yield from (torch.from_numpy(batch).to(self.device) for batch in _ahead(self._source, rows, depth))
 
 
 class _Gatherer:
     """Fills a queue with batches in a thread, until they are all there or nobody wants them any more."""
 
-    def __init__(
-        self, samples: npt.NDArray[np.generic], rows: Sequence[Rows], depth: int, pages: _Pages | None
-    ) -> None:
-        self._samples, self._rows, self._pages = samples, rows, pages
-        self.ready: queue.Queue[npt.NDArray[np.generic] | BaseException] = queue.Queue()
+    def __init__(self, source: StoredRows, rows: Sequence[Rows], depth: int) -> None:
+        self._source, self._rows = source, rows
+        self.ready: queue.Queue[Values | BaseException] = queue.Queue()
         self._places = threading.Semaphore(depth)
         self._stopped = False
         self._thread = threading.Thread(target=self._gather, name="layerlab-gather", daemon=True)
@@ -117,21 +88,16 @@ class _Gatherer:
                 self._places.acquire()
                 if self._stopped:
                     return
-                batch = np.empty((len(chosen), *self._samples.shape[1:]), self._samples.dtype)
-                # Any other mode than "raise" writes straight into the array; rows are never out of bounds.
-                np.take(self._samples, chosen, axis=0, out=batch, mode="clip")
-                if self._pages is not None:
-                    self._pages.read(batch.nbytes)
-                self.ready.put(batch)
+                self.ready.put(self._source.read(chosen))
         except BaseException as error:
             self.ready.put(error)
 
-    def take(self) -> npt.NDArray[np.generic]:
+    def take(self) -> Values:
         """The next batch. Raises RunError where it cannot be gathered."""
         batch = self.ready.get()
         self._places.release()
         if isinstance(batch, BaseException):
-            raise RunError(f"samples cannot be read: {type(batch).__name__}: {batch}") from batch
+            raise RunError(f"samples cannot be read: {str(batch) or type(batch).__name__}") from batch
         return batch
 
     def stop(self) -> None:
@@ -141,10 +107,8 @@ class _Gatherer:
         self._thread.join()
 
 
-def _ahead(
-    samples: npt.NDArray[np.generic], rows: Sequence[Rows], depth: int, pages: _Pages | None
-) -> Iterator[npt.NDArray[np.generic]]:
-    gatherer = _Gatherer(samples, rows, depth, pages)
+def _ahead(source: StoredRows, rows: Sequence[Rows], depth: int) -> Iterator[Values]:
+    gatherer = _Gatherer(source, rows, depth)
     try:
         for _ in rows:
             yield gatherer.take()
