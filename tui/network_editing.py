@@ -242,8 +242,11 @@ class NetworkEditing:
 
     def unfold(self) -> None:
         """Show the modules of the layer under the cursor, or close it."""
-        if not self._table().turn():
-            self._say("only a layer such as Backbone has modules of its own to show")
+        if self._table().turn():
+            return
+        known = self._app.report is not None
+        told = "only a layer such as Backbone has modules of its own to show"
+        self._say(told if known else "the network is still being checked: try again in a moment")
 
     def wrap(self) -> None:
         """Put the layers selected into a container."""

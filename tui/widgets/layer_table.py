@@ -25,6 +25,8 @@ PARAMETERS = 11
 MACS = 9
 WIDE = 92
 PENDING = "…"
+# Lines of what is wrong with a layer.
+MOST_TOLD = 8
 EMPTY = (
     "",
     "no layers yet",
@@ -216,7 +218,7 @@ class LayerTable(Rows):
         given = shape(report.info.input_shape) if report is not None else self._input(source, checking)
         if not checking:
             # As wide as it has to be: layers want the room.
-            self._shapes = 2 + max(len(given), 6, *(len(shape(row.output_shape)) for row in answers.values()))
+            self._shapes = 2 + max(len(given), 6, *(len(shape(row.output_shape)) for row in self._in_view(answers)))
         paths: list[str | None] = [""]
         rows: list[Line] = [self._columns(" ", "", line((source, "dim")), given, "", "", "")]
         for one in flat:
@@ -343,6 +345,11 @@ class LayerTable(Rows):
         sign = (("▾ " if self._is_open(one.path) else "▸ ", "dim"),) if one.path in self._having else ()
         return line(*indent, *side, *sign, (text, style))
 
+    def _in_view(self, answers: dict[str, Row]) -> list[Row]:
+        """The rows of the layers, and of the modules of those that are open."""
+        opened = [row for path in self._having if self._is_open(path) for row in self._inside[path]]
+        return [*answers.values(), *opened]
+
     def _module(self, one: Listed, row: Row) -> Line:
         """A module of a layer: its own name, and what it is."""
         name = row.path.removeprefix(f"{one.path}.")
@@ -379,10 +386,11 @@ class LayerTable(Rows):
     def _explanation(self, problem: Any) -> list[Line]:
         """What the layer got and what it wants, and the key that mends it."""
         width = max(self.size.width - NUMBER - 4, 20)
-        message = problem.message
+        # The layer stands right above.
+        message = problem.message.removeprefix(f"`{problem.call}`: ").removeprefix(f"{problem.call}: ")
         if problem.expected and "got (" in message:
             message = f"got {shape(problem.found)}, wants {problem.expected}"
-        texts = textwrap.wrap(message, width)[:4] or [""]
+        texts = textwrap.wrap(message, width)[:MOST_TOLD] or [""]
         lines = [line((" " * (NUMBER + 2), ""), (text, "bad")) for text in texts]
         if problem.fix is not None:
             fix = line((" " * (NUMBER + 2), ""), "fix: ", (problem.fix.text, "strong"))

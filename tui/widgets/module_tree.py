@@ -159,7 +159,8 @@ class ModuleTree(Rows):
             self.set_rows([line((f" {EMPTY}", "dim"))], ())
             return
         columns = self._columns()
-        room = max(self.size.width - sum(column.width for column in columns) - 3, 8)
+        # One cell more than the mark takes: a scrollbar may stand there.
+        room = max(self.size.width - sum(column.width for column in columns) - 4, 8)
         longest = max(2 * depth + cell_len(text) for depth, text in zip(self._depths, self._names, strict=True))
         name = min(room, max(longest + 2, NAME))
         self._visible = [-1, *(at for at in range(len(self._modules)) if not self._hidden(at))]
@@ -168,7 +169,7 @@ class ModuleTree(Rows):
 
     def _columns(self) -> list[Column]:
         """Those that the width has room for, the most important first."""
-        room = self.size.width - NAME - 3
+        room = self.size.width - NAME - 4
         chosen = []
         for column in COLUMNS:
             if column.measured and not self._measured:
