@@ -11,7 +11,8 @@ class Recipe:
 
     `validates` and `tests` say which parts there are beside the training part (`x_val`, `test_inputs`); `predict` is
     the expression that makes predictions of `outputs`; `monitor` decides which epoch is best; `plateau` is the metric
-    that a schedule waits on, "" without one; `scheduled` is "step", "epoch" or "".
+    that a schedule waits on, "" without one; `scheduled` is "step", "epoch" or ""; `evaluated_at_once` is how many
+    samples an evaluation takes through the network together.
     """
 
     validates: bool
@@ -32,6 +33,7 @@ class Recipe:
     precision: str
     ema: float | None
     patience: int | None
+    evaluated_at_once: str = "1000"
 
     @property
     def evaluated(self) -> str:
@@ -62,7 +64,7 @@ def _evaluate(recipe: Recipe) -> str:
         "def evaluate(model, inputs, targets):",
         '    """Loss and metrics over all samples."""',
         "    model.eval()",
-        "    outputs = torch.cat([model(batch.to(DEVICE)) for batch in inputs.split(1000)])",
+        f"    outputs = torch.cat([model(batch.to(DEVICE)) for batch in inputs.split({recipe.evaluated_at_once})])",
         "    model.train()",
         "    targets = targets.to(DEVICE)",
         "    loss = criterion(outputs, targets).item()",
