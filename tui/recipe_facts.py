@@ -44,7 +44,8 @@ class Question:
 @dataclass(frozen=True)
 class Facts:
     """`samples` is None where none can be shown, `missing` says why; `changed` are the same after augmentation, None
-    where there is none (or it cannot be done, `unchanged` says why); `rates` is empty where they are not known; `device` is what the experiment's device comes to, `devices` what this machine has."""
+    where there is none (or it cannot be done, `unchanged` says why); `rates` is empty where they are not known;
+    `device` is what the experiment's device comes to, `devices` what this machine has."""
 
     question: Question
     samples: Samples | None = None
@@ -138,7 +139,7 @@ class FactsWatch:
         if facts.changed is None:
             return [*lines, line((facts.unchanged, "dim"))] if facts.unchanged else lines
         # While the changed ones are worked out, those of a moment ago stay.
-        told = fit(f"after augment, chosen by chance: {again} draws again", width)
+        told = fit(f"augmented by chance: {again} draws again", width)
         return [*lines, *strip(facts.changed, width, colours=colours, labelled=False), line((told, "dim"))]
 
 

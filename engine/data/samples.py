@@ -159,12 +159,11 @@ def first_of_each(labels: Sequence[int], count: int) -> list[int]:
     for position, label in enumerate(labels):
         turn = seen.get(label, 0)
         seen[label] = turn + 1
+        if turn >= count:
+            continue
         if turn == len(rounds):
             rounds.append({})
-        if turn < count:
-            rounds[turn][label] = position
-        if len(rounds) > count:
-            break
+        rounds[turn][label] = position
     order = [turn[label] for turn in rounds for label in sorted(turn)]
     return order[:count]
 

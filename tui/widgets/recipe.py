@@ -44,7 +44,7 @@ LINES = {
     "data.normalize": "auto, none or [mean, deviation]",
     "data.augment": "chance changes of training samples",
     "data.memory": "what samples may take on the device",
-    "data.cache_features": "compute what is frozen once, and keep it",
+    "data.cache_features": "compute what is frozen once; keep it",
     "task": "what the network is to learn",
     "loss": "what training makes small",
     "optimizer": "how a step changes the weights",
