@@ -11,12 +11,12 @@ from torch import Tensor
 from engine.backbone_shapes import LEVELS, Measured, measure
 from engine.backbones import (
     IMAGENET,
+    WITH_AUXILIARY,
     below,
     check_module,
     check_name,
     chosen_parameters,
     fixed_size,
-    head_paths,
     smallest_size,
     torchvision_weights,
 )
@@ -68,11 +68,10 @@ def backbone_layer(
     if classes is None:
         raise RequestError("how many classes there are is not known here; cut the head off with until")
     shape = tuple(inputs.shape[1:])
-    auxiliary = last and until is None and len(head_paths(name)) > 1
+    auxiliary = last and until is None and name in WITH_AUXILIARY
     check_input(name, kind, shape, inputs, auxiliary)
     found = _measured(name, kind, None if until is None else str(until), classes, shape, auxiliary)
-    heads = () if until is not None else head_paths(name)
-    trained = _trained(name, arguments, found, heads, frozen)
+    trained = _trained(name, arguments, found, frozen)
     sizes = dict(found.parameters)
     rows = [
         Row(
@@ -145,14 +144,12 @@ def _measured(
         raise Misfit("torch", str(error).splitlines()[0] if str(error) else type(error).__name__) from None
 
 
-def _trained(
-    name: str, arguments: Mapping[str, object], found: Measured, heads: tuple[str, ...], frozen: bool
-) -> frozenset[str]:
+def _trained(name: str, arguments: Mapping[str, object], found: Measured, frozen: bool) -> frozenset[str]:
     """The parameters that train at some time; RequestError where a module that is named is not there."""
     paths = [path for path, _ in found.parameters]
     modules = ["", *found.module_paths]
     _check_tables(name, arguments, modules)
-    still = set(chosen_parameters(paths, modules, _which(arguments.get("frozen", "none")), heads, name))
+    still = set(chosen_parameters(paths, modules, _which(arguments.get("frozen", "none")), found.heads, name))
     thaw = arguments.get("thaw")
     if isinstance(thaw, Table):
         for _, which in thaw.items:
@@ -174,8 +171,7 @@ def single_value_norm(node: Node) -> str | None:
     """The path of the first BatchNorm of a Backbone that trains and has a single value a channel and sample; None
     without one. Batches of one sample have no variance there."""
     found = measured(node)
-    heads = () if node.arguments.get("until") is not None else head_paths(str(node.arguments["name"]))
-    trained = _trained(str(node.arguments["name"]), node.arguments, found, heads, False)
+    trained = _trained(str(node.arguments["name"]), node.arguments, found, False)
     path = next((path for path in found.single if any(below(one, (path,)) for one in trained)), None)
     return None if path is None else f"{node.path}.{path}"
 

@@ -6,6 +6,7 @@ A model runs once on the meta device; what was found is remembered, as an experi
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.backbone_cut import ParametersUsed, Reached, leave_after
-from engine.backbones import check_module, drop_auxiliary, meta_model
+from engine.backbones import check_module, drop_auxiliary, heads_of, meta_model
 from engine.errors import RequestError
 from engine.flops import FlopCount
 
@@ -36,9 +37,12 @@ class ModuleShape:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one run of a model showed. `parameters` are (path, numbers); `kept` are the paths of all modules and
-    parameters that have a part in the output; `single` are the BatchNorms with one value a channel and sample, `normed`
-    says whether there is any."""
+    """What one run of a model showed.
+
+    `parameters` are (path, numbers), `heads` the modules that depend on the number of classes, `kept` the paths of all
+    modules and parameters that have a part in the output of a cut model. `single` are the BatchNorms with one value
+    a channel and sample, `normed` says whether there is any BatchNorm.
+    """
 
     output_shape: tuple[int, ...]
     macs: int
@@ -46,6 +50,7 @@ class Measured:
     modules: tuple[ModuleShape, ...]
     parameters: tuple[tuple[str, int], ...]
     module_paths: tuple[str, ...]
+    heads: tuple[str, ...]
     kept: frozenset[str]
     single: tuple[str, ...]
     normed: bool
@@ -157,8 +162,10 @@ def measure(
         inputs = torch.empty((BATCH, *input_shape))
         used = ParametersUsed()
         entered: set[str] = set()
-        _note_entered(model, entered)
-        with flops, used:
+        if until is not None:
+            _note_entered(model, entered)
+        heads = heads_of(model) if until is None else ()
+        with flops, used if until is not None else nullcontext():
             try:
                 output = model(inputs)
                 if until is not None:
@@ -185,7 +192,7 @@ def measure(
         )
     return Measured(
         tuple(result.shape[1:]), flops.total // 2 // BATCH, watch.total_bytes, modules, parameters, module_paths,
-        frozenset(kept), tuple(watch.single), watch.normed,
+        heads, frozenset(kept), tuple(watch.single), watch.normed,
     )  # fmt: skip
 
 

@@ -17,10 +17,8 @@ from torch.overrides import TorchFunctionMode
 from engine.calls import Table
 from engine.errors import RequestError, did_you_mean
 
-# A number of classes that no other size of any of the models comes near: parameters that have it belong to the head.
-_MARK = 100_003
 IMAGENET = 1000  # classes of the data that torchvision's weights were trained on
-_TRANSFORMS_INPUT = ("inception_v3", "googlenet")
+WITH_AUXILIARY = ("inception_v3", "googlenet")
 
 
 def Backbone(
@@ -64,7 +62,7 @@ def Backbone(
         from engine.backbone_cut import cut
 
         cut(model, until, keep)
-    heads = () if until is not None else head_paths(name)
+    heads = () if until is not None else heads_of(model)
     still = set(frozen_paths(model, frozen, heads))
     for path, parameter in model.named_parameters():
         if path in still:
@@ -128,8 +126,8 @@ def smallest_size(name: str) -> int:
 
 def _options(name: str, weights: str | None, num_classes: int, input_shape: tuple[int, ...]) -> dict[str, Any]:
     """What torchvision's builder is called with: what it sets itself where it loads weights, too."""
-    options: dict[str, Any] = {"num_classes": num_classes}
-    if name in _TRANSFORMS_INPUT:
+    options: dict[str, Any] = {"num_classes": Classes(num_classes)}
+    if name in WITH_AUXILIARY:
         # Their own initialiser takes long, and weights replace it.
         options |= {"init_weights": weights is None, "transform_input": torchvision_weights(name, weights) is not None}
     if name.startswith("vit_"):
@@ -186,13 +184,24 @@ def drop_auxiliary(model: nn.Module) -> None:
                 setattr(model, name, None)
 
 
+class Classes(int):
+    """A number of classes that is known again where a layer was built with it."""
+
+
+def heads_of(model: nn.Module) -> tuple[str, ...]:
+    """The modules of a model that were built with a number of classes, given as Classes."""
+    found = []
+    for path, module in model.named_modules():
+        size = getattr(module, "out_features", getattr(module, "out_channels", None))
+        if isinstance(size, Classes):
+            found.append(path)
+    return tuple(found)
+
+
 @lru_cache(maxsize=128)
 def head_paths(name: str) -> tuple[str, ...]:
     """The modules whose weights depend on the number of classes: ("fc",), ("classifier.6",), ("AuxLogits.fc", "fc")."""
-    size = 224 if name.startswith(("vit_", "maxvit")) else 299
-    model = meta_model(name, _MARK, input_shape=(3, size, size))
-    owners = (path.rpartition(".")[0] for path, parameter in model.named_parameters() if _MARK in parameter.shape)
-    return tuple(dict.fromkeys(owners))
+    return heads_of(meta_model(name))
 
 
 def below(path: str, modules: Iterable[str]) -> bool:
