@@ -226,7 +226,7 @@ def _same_classes(root: Path, train: str, classes: tuple[str, ...], other: str, 
 def _folders(folder: Path) -> list[str]:
     """Names of the folders within, sorted, links to folders included; hidden ones are nobody's classes."""
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+        return sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry))
 
 
 def _pictures(folder: Path) -> list[str]:
@@ -244,9 +244,17 @@ def _is_picture(entry: os.DirEntry[str]) -> bool:
     if entry.name.startswith(".") or os.path.splitext(entry.name)[1].lower() not in SUFFIXES:
         return False
     try:
-        return entry.is_file() or (entry.is_symlink() and not entry.is_dir() and not os.path.exists(entry.path))
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
     except OSError:
         return True
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """A link to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _below(folder: Path, above: tuple[tuple[int, int], ...], loops: list[str]) -> Iterator[str]:
