@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from engine import device as devices
 from engine import diagnosis, evaluation, freezing, requested, snapshot
 from engine.announcement import announcement, labelled
-from engine.build import build_network
+from engine.build import initial_networks
+from engine.cached_training import Cached
 from engine.checkpoint_plan import CheckpointPlan
 from engine.control import Mailbox
 from engine.data.prepare import Prepared
@@ -43,6 +43,7 @@ from engine.snapshot import Best
 from engine.spec import Experiment
 from engine.stepping import NonFiniteLoss, Stepper, set_training
 from engine.tasks import Outcome, Setting, Task
+from engine.weights import State
 
 PROGRESS_SECONDS = 0.25
 
@@ -58,8 +59,12 @@ class Session:
         prepared: Prepared,
         mailbox: Mailbox,
         memory: Mapping[str, int] | None = None,
+        cached: Cached | None = None,
+        weights: Mapping[str, Mapping[str, State]] | None = None,
     ) -> None:
-        """`propagations` are the networks as the shape check found them; `memory` is its forecast, in bytes.
+        """`propagations` are the networks as the shape check found them; `memory` is its forecast, in bytes. With
+        `cached` the data is features, and what comes after the frozen beginning is trained on them. `weights` are
+        those of each network's backbones.
 
         Raises RequestError where the optimizer, the schedule or the loss cannot be built.
         """
@@ -69,18 +74,20 @@ class Session:
         self.device = devices.resolve(experiment.device)
         autocast = devices.autocast_type(experiment.precision, self.device)
 
-        torch.manual_seed(experiment.seed)
-        self.networks: dict[str, nn.Module] = {
-            name: build_network(found, experiment.networks[name].init).to(self.device)
-            for name, found in propagations.items()
-        }
+        self.cached = cached
+        self.networks: dict[str, nn.Module] = {}
+        if cached is None:
+            self.networks |= initial_networks(experiment, propagations, self.device, weights)
+        else:
+            self.networks |= cached.networks
+            snapshot.restore_generators(cached.generators, self.device)
         shape = propagations[task.networks[0]].output_shape or ()
         outputs = shape[-1] if shape else 1
         task.set_up(
             self.networks,
             Setting(prepared.info, experiment.loss, self.device, outputs, prepared.target_mean, prepared.target_std),
         )
-        self._joins = any(
+        self._joins = (cached is not None and cached.joins) or any(
             isinstance(m, nn.modules.batchnorm._BatchNorm) for n in self.networks.values() for m in n.modules()
         )
         self.batches = prepared.train.batches(experiment.data.batch_size, join_single=self._joins)
@@ -106,7 +113,8 @@ class Session:
             monitor=experiment.monitor or self._default_metric("loss"),
         )
 
-        paths = {name: [row.path for row in found.rows] for name, found in propagations.items()}
+        there = {name: dict(n.named_modules(remove_duplicate=False)) for name, n in self.networks.items()}
+        paths = {name: [r.path for r in found.rows if r.path in there[name]] for name, found in propagations.items()}
         self.gauge = Gauge(self.networks, paths)
         self.health = Health(dict(labelled(propagations)), self.monitor)
         self.epochs = experiment.epochs
@@ -275,8 +283,8 @@ class Session:
         self._over = True
         if self.best is not None:
             for name, stepper in self.steppers.items():
-                self.networks[name].load_state_dict(self.best.weights[name])
-                stepper.evaluated.load_state_dict(self.best.weights[name])
+                snapshot.load(self.networks[name], self.best.weights[name])
+                snapshot.load(stepper.evaluated, self.best.weights[name])
         if self.prepared.test is not None:
             found = yield from evaluation.evaluate(self, self.prepared.test)
             if found is None:  # asked to stop while measuring: nothing of the training is missing

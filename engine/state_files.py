@@ -30,7 +30,7 @@ def read_state_dict(path: Path) -> Mapping[str, Tensor]:
             return OrderedDict(load_file(path, device="cpu"))
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or ("weights_only" in str(error) and "GLOBAL" in str(error)):
+        if "GLOBAL" in str(error) and "operand" not in str(error):
             raise RequestError(
                 f"{path} holds more than weights: objects of a program, which are not read as they could run anything; "
                 "save `model.state_dict()` instead of the model"
