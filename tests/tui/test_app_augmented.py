@@ -36,6 +36,9 @@ async def test_samples_are_shown_before_and_after(tmp_path: Path, size: tuple[in
     app, _ = application(tmp_path, asked)
     async with app.run_test(size=size) as pilot:
         if size[0] < 100:
+            # What is found out while the recipe is hidden is there when it is shown.
+            await until(pilot, lambda: app.screen.facts.facts is not None)  # type: ignore[attr-defined]
+            await pilot.pause()
             await pilot.press("tab")
         await until(pilot, lambda: "draws again" in screen_text(app), 20)
         text = screen_text(app)

@@ -61,6 +61,9 @@ class RecipeSide(Workspace):
         # Chance makes something else of the samples at every look.
         self.facts.draw_again()
 
+    def on_recipe_resized(self) -> None:
+        self.show_recipe(self.app.report, self.app.problem)
+
     def on_facts_found(self, message: FactsFound) -> None:
         if self.facts.found(message.facts):
             self.recipe_editing.devices = message.facts.devices

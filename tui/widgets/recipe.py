@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from rich.style import Style
+from textual.message import Message
 
 from tui.widgets.lines import Line, Span, fit, line, split, width_of
 from tui.widgets.rows import VIM_KEYS, Rows
@@ -74,6 +75,9 @@ Remark = str | Line
 class Recipe(Rows):
     """Settings by name. `field` is the dotted field under the cursor; each augmentation has a row of its own,
     `data.augment.0`, above the one that adds another."""
+
+    class Resized(Message):
+        """The recipe has another width."""
 
     with_cursor = True
     BINDINGS: ClassVar = [*VIM_KEYS]
@@ -173,6 +177,8 @@ class Recipe(Rows):
     def on_resize(self, event: Any) -> None:
         super().on_resize(event)
         self.show(*self._shown)
+        # Pictures and remarks are made for a width, which is none as long as the panel is hidden.
+        self.post_message(self.Resized())
 
     def line_style(self, name: str) -> Style:
         """Styles by name, and for pictures two colours: "#ffffff on #000000"."""
