@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import nn
 
 from engine import freezing
@@ -82,6 +84,57 @@ def test_what_is_thawed_is_said_with_its_parameters():
     epochs = [index for index, event in enumerate(events) if event in epochs_of(events)]
     said = next(index for index, event in enumerate(events) if isinstance(event, Message) and "thawed" in event.text)
     assert epochs[1] < said < epochs[2]
+
+
+def test_a_backbone_thawed_by_schedule_equals_plain_pytorch_to_the_bit(tmp_path):
+    draw = torch.Generator().manual_seed(2)
+    tensors = {"x": torch.rand(40, 3, 32, 32, generator=draw), "y": torch.arange(40) % 3}
+    save_file(tensors, tmp_path / "pictures.safetensors")
+    backbone = (
+        "Backbone('shufflenet_v2_x0_5', weights=None, frozen='all', thaw={2: ('conv5', 'stage4.3'), 3: 'all'}, "
+        "lr_scale={'conv5': 0.1, 'stage4': 0.01, 'stage4.3': 0.5})"
+    )
+    spec = experiment(
+        "activation", f"data.source=Tensors('{tmp_path / 'pictures.safetensors'}')", f"network.layers=[\"{backbone}\"]",
+        "epochs=3", "optimizer=SGD(lr=0.02, momentum=0.9, weight_decay=0.01)", "data.batch_size=8",
+        "data.normalize=none",
+    )  # fmt: skip
+    session = make_session(spec)
+    events = list(session.run())
+    told = [event.text for event in events if isinstance(event, Message) and "thawed" in event.text]
+    assert [text.partition(" thawed")[0] for text in told] == [
+        "epoch 2: stage4.3 and conv5 are", "epoch 3: conv1, stage2, stage3 and stage4 are",
+    ]  # fmt: skip
+
+    torch.manual_seed(spec.seed)
+    model = torchvision.models.shufflenet_v2_x0_5(weights=None, num_classes=3)
+    share = {"stage4.3": 0.5, "conv5": 0.1, "stage4": 0.01}
+    scales = {
+        name: next((value for path, value in share.items() if name.startswith(f"{path}.")), 1.0)
+        for name, _ in model.named_parameters()
+    }
+    groups = [
+        {"params": [p for name, p in model.named_parameters() if scales[name] == scale], "lr": 0.02 * scale}
+        for scale in (1.0, 0.5, 0.1, 0.01)
+    ]
+    optimizer = torch.optim.SGD(groups, lr=0.02, momentum=0.9, weight_decay=0.01)
+    for epoch in range(3):
+        model.train()
+        for module in (model.conv1, model.stage2, model.stage3, model.stage4, model.conv5):
+            module.requires_grad_(epoch == 2)
+            module.train(epoch == 2)
+        model.fc.requires_grad_(True)
+        if epoch == 1:
+            for module in (model.conv5, model.stage4[3]):
+                module.requires_grad_(True)
+                module.train()
+        for batch in session.prepared.train.shuffled(spec.seed, epoch, 8):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(batch.inputs), batch.targets).backward()
+            optimizer.step()
+    found = last_weights(events)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, found[f"0.{name}"]), name
 
 
 def test_frozen_layers_have_no_gradients_and_keep_their_numbers_until_they_are_thawed():
