@@ -16,24 +16,31 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from engine import feature_cache
+from engine import feature_cache, launch
 from engine.build import initial_networks
 from engine.calls import parse_call
 from engine.check import Report, check
+from engine.control import Mailbox, Request
 from engine.data.info import Loaded, Part, Place
 from engine.data.normalise import Normalise
 from engine.data.prepare import prepare
+from engine.data.resident import Resident
 from engine.data.sources import build_source
+from engine.data.streamed import Streamed
 from engine.errors import RequestError, RunError
 from engine.events import Checkpoint, Started, from_line, to_line
 from engine.feature_cache import Kept, Stopped, features
 from engine.features import Prefix, Reason, _inside, compute, frozen_prefix, rest
+from engine.launch.local import execute
 from engine.shapes import propagate
 from engine.spec import Experiment, parse_experiment, with_settings
 from engine.stepping import set_training
+from engine.store.reader import RunReader
 from engine.store.view import RunView
+from engine.store.writer import RunWriter
 from tests.engine.test_resume import assert_same_end
-from tests.engine.training import epochs_of, make_session, resume, stop_after, train
+from tests.engine.training import Interrupter, epochs_of, make_session, resume, stop_after, train
+from tui.record import full_record
 
 CPU = torch.device("cpu")
 NOTHING = Normalise(None, None, None)
@@ -507,3 +514,45 @@ def test_an_own_layer_is_read_as_it_is_now(tmp_path: Path, monkeypatch: pytest.M
     before = list(feature_cache._own_sources(network))
     file.write_text(file.read_text().replace("pass", "scale = 2"))
     assert before != list(feature_cache._own_sources(network))
+
+
+# -- runs with a folder ----------------------------------------------------------------------------------------------
+
+
+def run_of(path: Path, mailbox: Mailbox, *, resume: bool = False) -> RunView:
+    execute(launch.Arguments(path, Path("nowhere"), resume=resume), mailbox, RunWriter(path, mailbox, resume=resume))
+    reader = RunReader(path)
+    reader.poll()
+    return reader.view
+
+
+def test_a_run_tells_of_its_features_and_finds_them_again_when_it_is_resumed(tmp_path: Path) -> None:
+    spec = cached(described())
+    path = launch.prepare_run(spec, tmp_path, Path("nowhere"))
+    whole = run_of(launch.prepare_run(spec, tmp_path, Path("nowhere")), Mailbox())
+    view = run_of(path, Interrupter(30, Request("stop")))
+    assert view.status == "stopped"
+    assert view.done < 2
+    view = run_of(path, Mailbox(), resume=True)
+    assert view.status == "finished", view.reason
+    assert view.features is not None
+    assert view.features["reused"]
+    assert any("training on cached features of 1,797 samples, found in the cache" in m.text for m in view.messages)
+    assert [row.metrics for row in view.history] == [row.metrics for row in whole.history]
+    assert full_record(view)["features"] == view.features
+
+
+def test_a_run_stops_while_features_are_computed(tmp_path: Path, cache_folder: Path) -> None:
+    path = launch.prepare_run(cached(described()), tmp_path, Path("nowhere"))
+    view = run_of(path, Interrupter(3, Request("pause"), Request("stop")))
+    assert (view.status, view.reason) == ("stopped", "stopped while features were computed")
+    assert list((cache_folder / "features").iterdir()) == []
+    assert run_of(path, Mailbox(), resume=True).status == "finished"
+
+
+def test_features_that_memory_does_not_hold_are_streamed_with_the_same_bits() -> None:
+    spec = cached(described(("Conv2d(6, 3, frozen=True)", "Flatten()", *HEAD)))
+    resident, streamed = train(spec), train(with_settings(spec, ["data.memory='1 MiB'"]))
+    assert isinstance(resident[0].prepared.train, Resident)
+    assert isinstance(streamed[0].prepared.train, Streamed)
+    assert_same_end(resident, streamed)
