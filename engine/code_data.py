@@ -6,6 +6,7 @@ Every block leaves `inputs` and `targets`, and `test_inputs`, `test_targets` whe
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -213,13 +214,25 @@ def split_code(experiment: Experiment, info: DataInfo) -> str:
     )
 
 
-def normalise_code(experiment: Experiment, info: DataInfo, parts: list[str]) -> str:
-    """Normalise the parts, but where images are augmented first: then `mean` and `std` are used later."""
+def normalise_code(
+    experiment: Experiment,
+    info: DataInfo,
+    parts: list[str],
+    trained_with: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> str:
+    """Normalise the parts, but where images are augmented first: then `mean` and `std` are used later.
+
+    `trained_with` are mean and deviation, by channel, of the inputs that the network's weights come from; unless others
+    are asked for, these are taken.
+    """
     normalize = experiment.data.normalize
     if normalize == "none" or info.input_dtype == "int64":
         return ""
     ones = "".join(", 1" for _ in info.input_shape[1:])
-    if normalize == "auto":
+    known = trained_with is not None and len(trained_with[0]) == info.input_shape[0]
+    if normalize == "auto" and trained_with is not None and known:
+        code = "# What the weights were trained with.\n" + _fixed(trained_with, ones)
+    elif normalize == "auto":
         dimensions = (0, *range(2, len(info.input_shape) + 1))
         which = plain(dimensions) if len(dimensions) > 1 else "0"
         code = (
@@ -229,10 +242,14 @@ def normalise_code(experiment: Experiment, info: DataInfo, parts: list[str]) -> 
             "std[std == 0] = 1\n"
         )
     else:
-        sides = [side if isinstance(side, tuple) else (side,) for side in normalize]
-        code = "".join(
-            f"{name} = torch.tensor({list(side)!r}).view(-1{ones})\n"
-            for name, side in zip(("mean", "std"), sides, strict=True)
-        )
+        code = _fixed([side if isinstance(side, tuple) else (side,) for side in normalize], ones)
     later = bool(experiment.data.augment) and info.image
     return code + "".join(f"{part} = ({part} - mean) / std\n" for part in parts if not (later and part == "x_train"))
+
+
+def _fixed(sides: Sequence[Sequence[float]], ones: str) -> str:
+    """Mean and deviation as they are given."""
+    return "".join(
+        f"{name} = torch.tensor({list(side)!r}).view(-1{ones})\n"
+        for name, side in zip(("mean", "std"), sides, strict=True)
+    )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import v2
 
 from engine.check import check
 from engine.code import pytorch_code
+from engine.code_data import normalise_code
 from engine.data.augment import AUGMENTATIONS
 from engine.data.info import Place
 from engine.data.prepare import prepare
@@ -153,3 +156,16 @@ def test_the_mixture_of_the_script_is_that_of_the_augmentation(tmp_path: Path) -
     mine = torch.where(torch.arange(400) % 2 == 0, targets[:, 0], targets[:, 1])
     assert abs(float(mine.mean()) - float(drawn.mean())) < 0.06
     assert abs(float(mine.std()) - float(drawn.std())) < 0.06
+
+
+def test_what_the_weights_were_trained_with_is_what_inputs_are_normalised_by(tmp_path: Path) -> None:
+    flat(tmp_path / "pets")
+    asked = experiment("LabelledFiles('pets', size=16)", "data.normalize=auto")
+    info = check(asked, Place(tmp_path)).info
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    x = torch.rand(5, 3, 16, 16)
+    names: dict[str, Any] = {"torch": torch, "x_train": x, "x_val": x}
+    exec(normalise_code(asked, info, ["x_train", "x_val"], (mean, std)), names)
+    wanted = v2.functional.normalize(x, list(mean), list(std))
+    torch.testing.assert_close(names["x_train"], wanted)
+    torch.testing.assert_close(names["x_val"], wanted)
