@@ -87,6 +87,7 @@ def cut(model: nn.Module, until: str, keep: Collection[str]) -> None:
         for name, _ in list(module.named_children()):
             full = f"{path}.{name}" if path else name
             if full not in keep:
-                delattr(module, name)
+                # None and not away: `self.norm(self.block(x))` looks for the one before it runs the other.
+                module.register_module(name, None)
     leave_after(model.get_submodule(until))
     _changed(model, "forward", _forward)

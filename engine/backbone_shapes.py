@@ -70,8 +70,8 @@ class _Watch:
 
     flops: FlopCount
     notes: dict[str, _Note] = field(default_factory=dict)
-    stack: list[list[int]] = field(default_factory=list)  # of modules that run: operations before, modules inside
-    total_bytes: int = 0
+    # Of the modules that run: the operations, and the bytes of results, before them.
+    stack: list[tuple[int, int]] = field(default_factory=list)
     single: list[str] = field(default_factory=list)
     normed: bool = False
 
@@ -82,14 +82,12 @@ class _Watch:
 
     def _attach(self, path: str, module: nn.Module) -> None:
         def before(module: nn.Module, inputs: Any) -> None:
-            if self.stack:
-                self.stack[-1][1] += 1
-            self.stack.append([self.flops.total, 0])
+            self.stack.append((self.flops.total, self.flops.bytes))
             if path.count(".") < LEVELS:
                 self.notes.setdefault(path, _Note(_text(module)))
 
         def after(module: nn.Module, inputs: Any, output: Any) -> None:
-            start, inside = self.stack.pop()
+            start, held = self.stack.pop()
             result = _first(output)
             if result is None:
                 return
@@ -97,19 +95,11 @@ class _Watch:
             if note is not None:
                 note.output_shape = tuple(result.shape[1:])
                 note.macs += (self.flops.total - start) // 2 // BATCH
+                note.bytes += (self.flops.bytes - held) // BATCH
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 self.normed = True
                 if result.shape[2:].numel() == 1:
                     self.single.append(path)
-            in_place = bool(inputs) and result is inputs[0]
-            if not inside and not in_place:
-                size = result.numel() // BATCH * result.element_size()
-                self.total_bytes += size
-                parts = path.split(".")
-                for level in range(1, min(LEVELS, len(parts)) + 1):
-                    above = self.notes.get(".".join(parts[:level]))
-                    if above is not None:
-                        above.bytes += size
 
         module.register_forward_pre_hook(before)
         module.register_forward_hook(after)
@@ -117,11 +107,12 @@ class _Watch:
     def left(self, until: str, output: Tensor) -> None:
         """The model was left in the middle of the modules around `until`: what they gave is what that gave."""
         parts = until.split(".")
-        for level, (start, _) in enumerate(self.stack, 1):
+        for level, (start, held) in enumerate(self.stack, 1):
             note = self.notes.get(".".join(parts[:level]))
             if note is not None:
                 note.output_shape = tuple(output.shape[1:])
                 note.macs += (self.flops.total - start) // 2 // BATCH
+                note.bytes += (self.flops.bytes - held) // BATCH
 
 
 def _first(output: Any) -> Tensor | None:
@@ -191,7 +182,7 @@ def measure(
             if note.output_shape
         )
     return Measured(
-        tuple(result.shape[1:]), flops.total // 2 // BATCH, watch.total_bytes, modules, parameters, module_paths,
+        tuple(result.shape[1:]), flops.total // 2 // BATCH, flops.bytes // BATCH, modules, parameters, module_paths,
         heads, frozenset(kept), tuple(watch.single), watch.normed,
     )  # fmt: skip
 
