@@ -17,6 +17,7 @@ from engine.backbone_rows import measured, single_value_norm
 from engine.build import init_problem
 from engine.calls import Call
 from engine.data.augment import AUGMENTATIONS
+from engine.data.files import size_text
 from engine.data.info import DataInfo, Place
 from engine.data.photographs import Photographs
 from engine.data.picture_cache import fits_cache
@@ -360,8 +361,8 @@ def _data_warnings(experiment: Experiment, info: DataInfo) -> list[str]:
     samples = sum(count for count in (info.train, info.validation, info.test) if count is not None)
     if isinstance(build_source(experiment.data.source), Photographs) and not fits_cache(samples, info.input_shape):
         warnings.append(
-            f"decoded, the photographs take {_gib(samples * math.prod(info.input_shape))}, more than the cache may "
-            "have: they are decoded again in every epoch, which is slow; take a smaller size=, or allow more with "
+            f"decoded, the photographs take {size_text(samples * math.prod(info.input_shape))}, more than the cache "
+            "may have: they are decoded again in every epoch, which is slow; take a smaller size=, or allow more with "
             "LAYERLAB_CACHE_GIB"
         )
     return warnings

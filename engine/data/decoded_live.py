@@ -75,8 +75,7 @@ class DecodedLive(Resident):
         rows = [list(range(begin, min(begin + batch_size, len(self)))) for begin in begins]
         for number, stored in enumerate(self._decoded(rows)):
             begin = begins[number]
-            inputs = self._normalise.normalised(self._normalise.scaled(stored))
-            yield Batch(inputs, self.targets[begin : begin + batch_size], number)
+            yield Batch(self._normalise.ready(stored), self.targets[begin : begin + batch_size], number)
 
     def _decoded(self, rows: list[list[int]]) -> Iterator[Tensor]:
         """Photographs uint8 on the device, one batch for each list of rows. Raises RunError for a file that cannot be

@@ -36,6 +36,13 @@ class Normalise:
         """Scaled inputs less the mean, divided by the standard deviation."""
         return inputs if self.mean is None or self.std is None else inputs.sub(self.mean).div(self.std)
 
+    def ready(self, inputs: Tensor) -> Tensor:
+        """Scaled and normalised; what is copied on the way is changed in place, with the same bits."""
+        if self.scale is None or inputs.dtype == torch.float32:
+            return self.normalised(self.scaled(inputs))
+        copied = inputs.to(torch.float32).div_(self.scale)
+        return copied if self.mean is None or self.std is None else copied.sub_(self.mean).div_(self.std)
+
     @property
     def nothing(self) -> bool:
         """Whether inputs leave as they come."""

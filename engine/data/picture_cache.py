@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from engine.data import cache_folder, decoding
 from engine.data.decoding import Pixels, Settings, Unreadable, shown
+from engine.data.files import size_text
 from engine.data.folders import NAMED, Listing
 from engine.data.info import Place
 from engine.errors import RequestError
@@ -83,10 +84,10 @@ def provide(listing: Listing, settings: Settings, place: Place, *, skip: bool) -
     try:
         if cache_folder.make_room(wanted):
             return _made(key, listing, settings, place, marks, gone, skip=skip)
-        gib = cache_folder.bound() / 1024**3
         reason = (
-            f"the decoded photographs take {wanted / 1024**3:.1f} GiB, more than the cache may have ({gib:g} GiB, "
-            f"LAYERLAB_CACHE_GIB) or its disk has free ({cache_folder.cache_folder()})"
+            f"the decoded photographs take {size_text(wanted)}, more than the cache may have "
+            f"({size_text(cache_folder.bound())}, LAYERLAB_CACHE_GIB) or its disk has free "
+            f"({cache_folder.cache_folder()})"
         )
     except OSError as error:
         reason = f"the cache {cache_folder.cache_folder()} cannot be written: {error.strerror}"

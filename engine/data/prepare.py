@@ -12,6 +12,7 @@ from torch import Tensor
 
 from engine.data.augment import Augmentation, build_augmentations
 from engine.data.decoded_live import DecodedLive, LivePart
+from engine.data.files import size_text
 from engine.data.info import DataInfo, Loaded, Part, Place
 from engine.data.normalise import Normalise, fixed, statistics
 from engine.data.resident import Resident
@@ -181,11 +182,6 @@ def _normalisation(loaded: Loaded, mean: Tensor | None, std: Tensor | None, devi
         None if mean is None else mean.to(device).view(one_sample),
         None if std is None else std.to(device).view(one_sample),
     )
-
-
-def size_text(count: int) -> str:
-    """Bytes as a person reads them."""
-    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.1f} MiB"
 
 
 class _Placement:

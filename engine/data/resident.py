@@ -95,10 +95,9 @@ class Resident:
             yield from zip(inputs, torch.split(self.targets.index_select(0, index), chunk), strict=True)
 
     def _prepared(self, stored: Tensor) -> Tensor:
-        inputs = self._normalise.scaled(stored)
         if self._augmentations and not self._augment_last:
-            return inputs
-        return self._normalise.normalised(inputs)
+            return self._normalise.scaled(stored)
+        return self._normalise.ready(stored)
 
     def _augmented(self, batch: Batch, seed: int, epoch: int) -> Batch:
         random = generator(self.device, seed, Stream.AUGMENT, epoch, batch.number)

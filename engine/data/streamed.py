@@ -60,8 +60,7 @@ class Streamed(Resident):
         rows = [self._rows[begin : begin + batch_size] for begin in begins]
         for number, stored in enumerate(self._stored(rows)):
             begin = begins[number]
-            inputs = self._normalise.normalised(self._normalise.scaled(stored))
-            yield Batch(inputs, self.targets[begin : begin + batch_size], number)
+            yield Batch(self._normalise.ready(stored), self.targets[begin : begin + batch_size], number)
 
     def _stored(self, rows: Sequence[Rows]) -> Iterator[Tensor]:
         """Samples as stored, on the device, for each array of rows; nobody else writes to or reads these tensors."""

@@ -13,9 +13,11 @@ from tests.benchmarks import (
     accuracy,
     augmenting,
     batches,
+    features,
     first_frame,
     key_presses,
     many_runs,
+    photographs,
     quiet_screens,
     speed,
     startup,
@@ -27,6 +29,7 @@ from tests.benchmarks.bars import Bar, report
 GROUPS = {
     "batches": batches.measure,
     "augmenting": augmenting.measure,
+    "features": features.measure,
     "speed": speed.measure,
     "startup": startup.measure,
     "store": store.measure,
@@ -35,6 +38,7 @@ GROUPS = {
     "keys": key_presses.measure,
     "quiet": quiet_screens.measure,
     "runs": many_runs.measure,
+    "photographs": photographs.measure,
     "accuracy": accuracy.measure,
 }
 
