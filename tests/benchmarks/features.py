@@ -19,7 +19,7 @@ EXPERIMENT = """
 seed = 0
 optimizer = "SGD(lr=0.001, momentum=0.9)"
 [data]
-source = "LabelledFiles('cats-dogs', size=96)"
+source = "LabelledFiles('cats-dogs', size=64)"
 batch_size = 32
 normalize = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]
 [network]
