@@ -169,7 +169,7 @@ class ModuleTree(Rows):
 
     def _columns(self) -> list[Column]:
         """Those that the width has room for, the most important first."""
-        room = self.size.width - NAME - 4
+        room = self.size.width - NAME - 3
         chosen = []
         for column in COLUMNS:
             if column.measured and not self._measured:
