@@ -48,7 +48,7 @@ def _activations(rows: Sequence[Row], depth: int) -> tuple[int, int]:
     """What is kept of the rows of a depth and those in them, and the most that is there for a moment before."""
     kept = passing = 0
     begins = [index for index, row in enumerate(rows) if row.depth == depth]
-    for index, end in zip(begins, [*begins[1:], len(rows)], strict=True):
+    for index, end in zip(begins, [*begins[1:], len(rows)], strict=False):
         row, inside = rows[index], rows[index + 1 : end]
         held = sum(other.activation_bytes for other in inside if other.depth == depth + 1)
         if kept:
