@@ -101,9 +101,7 @@ def features_text(features: Mapping[str, Any] | None) -> str:
     if features is None:
         return ""
     how = "found in the cache" if features["reused"] else f"computed in {duration(features['seconds'])}"
-    return (
-        f"{features['layers']}: {features['samples']:,} samples, {how}, saves {duration(features['saved'])} an epoch"
-    )
+    return f"{features['layers']}: {features['samples']:,} samples, {how}, saves {duration(features['saved'])} an epoch"
 
 
 def _entry(entry: Any) -> dict[str, Any] | None:

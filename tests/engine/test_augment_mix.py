@@ -254,7 +254,11 @@ def test_a_resume_with_cutmix_gives_the_same_bits():
 
 @pytest.mark.parametrize(
     "settings",
-    [("accumulate=3",), ("optimizer=LBFGS(max_iter=3)", "data.batch_size=512"), ("loss=CrossEntropyLoss(label_smoothing=0.1)",)],
+    [
+        ("accumulate=3",),
+        ("optimizer=LBFGS(max_iter=3)", "data.batch_size=512"),
+        ("loss=CrossEntropyLoss(label_smoothing=0.1)",),
+    ],
 )
 def test_mixed_targets_go_with_everything_that_trains(settings):
     session, events = train(experiment("activation", "epochs=1", MIXED, *settings))
