@@ -202,8 +202,7 @@ def thawed_parameters(paths: list[str], modules: list[str], which: object, name:
     """The parameters that an entry of `thaw` means: those of a module, of several, or "all"."""
     if which == "all":
         return tuple(paths)
-    chosen = which if isinstance(which, tuple) or str(which).startswith("to:") else (which,)
-    return chosen_parameters(paths, modules, _which(chosen), (), name)
+    return chosen_parameters(paths, modules, _which(which if isinstance(which, tuple) else (which,)), (), name)
 
 
 def _which(value: object) -> str | tuple[str, ...]:

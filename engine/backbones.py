@@ -124,12 +124,18 @@ def smallest_size(name: str) -> int:
     return int(min(sizes, default=1))
 
 
+def transforms_input(name: str, weights: str | None) -> bool:
+    """Whether a model changes its inputs first, as torchvision's weights of Inception v3 and GoogLeNet want it. So do
+    those that a run has made of them; a run of other weights cannot give them (see `preprocessing.named_run`)."""
+    return name in WITH_AUXILIARY and weights is not None and not weights.startswith("file:")
+
+
 def _options(name: str, weights: str | None, num_classes: int, input_shape: tuple[int, ...]) -> dict[str, Any]:
     """What torchvision's builder is called with: what it sets itself where it loads weights, too."""
     options: dict[str, Any] = {"num_classes": Classes(num_classes)}
     if name in WITH_AUXILIARY:
         # Their own initialiser takes long, and weights replace it.
-        options |= {"init_weights": weights is None, "transform_input": torchvision_weights(name, weights) is not None}
+        options |= {"init_weights": weights is None, "transform_input": transforms_input(name, weights)}
     if name.startswith("vit_"):
         options["image_size"] = input_shape[-1]
     elif name.startswith("maxvit"):
@@ -138,12 +144,13 @@ def _options(name: str, weights: str | None, num_classes: int, input_shape: tupl
 
 
 class _EmptyOnMeta(TorchFunctionMode):
-    """Parameters are made by torch.empty. RegNets also compute with tensors while they are built, so not all of what is
-    made can be without numbers."""
+    """Parameters are made by torch.empty, and by torch.zeros where a Swin transformer draws them: that must not draw
+    from the generator of the process, which a training may use. RegNets also compute with tensors while they are built,
+    so not all of what is made can be without numbers."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        if func is torch.empty and kwargs.get("device") is None:
+        if func in (torch.empty, torch.zeros) and kwargs.get("device") is None:
             kwargs["device"] = "meta"
         return func(*args, **kwargs)
 
@@ -172,7 +179,9 @@ def meta_model(
 ) -> nn.Module:
     """torchvision's model on the meta device, where it has shapes and no numbers; auxiliary heads included."""
     with torch.device("meta"):
-        return _model(name, weights, num_classes, input_shape)
+        model = _model(name, weights, num_classes, input_shape)
+    _HEADS.setdefault(name, heads_of(model))
+    return model
 
 
 def drop_auxiliary(model: nn.Module) -> None:
@@ -198,10 +207,14 @@ def heads_of(model: nn.Module) -> tuple[str, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=128)
+_HEADS: dict[str, tuple[str, ...]] = {}  # of every model that was built once, as the largest take a second
+
+
 def head_paths(name: str) -> tuple[str, ...]:
     """The modules whose weights depend on the number of classes: ("fc",), ("classifier.6",), ("AuxLogits.fc", "fc")."""
-    return heads_of(meta_model(name))
+    if name not in _HEADS:
+        meta_model(name)
+    return _HEADS[name]
 
 
 def below(path: str, modules: Iterable[str]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.backbone_rows import measured
-from engine.backbones import below, chosen_parameters
+from engine.backbones import below, chosen_parameters, transforms_input
 from engine.errors import RequestError
 from engine.losses import AUXILIARY
 from engine.nodes import Node
@@ -67,7 +67,7 @@ def arguments(node: Node) -> list[tuple[str, object]]:
     if name in _TUPLES:
         if not given["auxiliary"]:
             found.append(("auxiliary", False))
-        found += [("init_weights", weights is None), ("transform_input", weights is not None)]
+        found += [("init_weights", weights is None), ("transform_input", transforms_input(name, weights))]
     size = given["input_shape"][-1]
     if name.startswith("vit_"):
         found.append(("image_size", size))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.backbones import torchvision_weights
+from engine.backbones import torchvision_weights, transforms_input
 from engine.errors import RequestError
 from engine.nodes import Node, Propagation
 from engine.run_weights import RunWeights, run_weights
@@ -35,10 +35,17 @@ def asked(node: Node) -> str | None:
 
 
 def named_run(model: str, weights: str, store: Path, runs: int = 0) -> RunWeights:
-    """The run of "run:RUN", with its backbone of this model; `runs` have led to it. Raises RequestError."""
+    """The run of "run:RUN", with its backbone of this model; `runs` have led to it. Raises RequestError, also where
+    the model would see other inputs than in that run."""
     if runs >= MAX_RUNS:
         raise RequestError(f"weights lead from run to run more than {MAX_RUNS} times")
-    return run_weights(store, weights.removeprefix("run:"), model)
+    found = run_weights(store, weights.removeprefix("run:"), model)
+    if transforms_input(model, weights) != transforms_input(model, found.weights):
+        raise RequestError(
+            f"run {found.path.name} has trained {model} without the change of its inputs that torchvision's weights "
+            "want, so its weights do not suit; take those of a run that began with torchvision's"
+        )
+    return found
 
 
 def preprocessing(propagation: Propagation, store: Path | None) -> Preprocessing | None:

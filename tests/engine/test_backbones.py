@@ -73,7 +73,7 @@ def plain(name: str, **options: object) -> nn.Module:
 
 # -- every model ------------------------------------------------------------------------------------------------------
 
-SOME = sorted({*backbone_names()[::12], "densenet161", "efficientnet_v2_l", "vit_h_14"})
+SOME = sorted({*backbone_names()[::12], "densenet161", "efficientnet_v2_l", "swin_t", "vit_h_14"})
 
 
 def size_of(name: str) -> int:
@@ -84,10 +84,11 @@ def size_of(name: str) -> int:
 
 def agrees_with_torchvision(name: str) -> None:
     """Parameters are those that torchvision states beside its weights, operations too where they are for this size."""
-    began = time.thread_time()
+    began, drawn = time.thread_time(), torch.random.get_rng_state()
     found = propagate([parse_call(f"Backbone('{name}', weights=None)"), parse_call("Identity()")],
                       (3, size_of(name), size_of(name)), symbols={"classes": 1000})  # fmt: skip
     seconds = time.thread_time() - began
+    assert torch.equal(torch.random.get_rng_state(), drawn)  # dropout of a training may draw from it
     assert found.problem is None, found.problem
     meta = next(iter(torchvision.models.get_model_weights(name))).meta
     row = found.rows[0]
@@ -123,9 +124,10 @@ def test_without_weights_the_network_is_torchvisions_to_the_bit(name: str) -> No
     assert all(torch.equal(ours[key], wanted[key]) for key in ours)
 
 
-def test_the_meta_device_holds_no_numbers_and_draws_none() -> None:
+@pytest.mark.parametrize("name", ["regnet_y_400mf", "swin_t"])
+def test_the_meta_device_holds_no_numbers_and_draws_none(name: str) -> None:
     before = torch.random.get_rng_state()
-    model = meta_model("regnet_y_400mf", 7)
+    model = meta_model(name, 7)
     assert all(parameter.is_meta for parameter in model.parameters())
     assert sent("Backbone('mobilenet_v2', weights=None)").problem is None
     assert torch.equal(before, torch.random.get_rng_state())
@@ -168,6 +170,7 @@ def test_the_head_is_what_depends_on_the_number_of_classes(name: str, heads: tup
         ("Backbone('resnet18', weights='IMAGENET1K_V9')", (3, 64, 64), ["no weights", "IMAGENET1K_V1"]),
         ("Backbone('resnet18', thaw={1: 'layer4'})", (3, 64, 64), ["epochs, from 2"]),
         ("Backbone('resnet18', thaw={3: 'layer9'})", (3, 64, 64), ["no module 'layer9'"]),
+        ("Backbone('resnet18', thaw={3: 'to:layer2'})", (3, 64, 64), ["did you mean 'layer2'?"]),
         ("Backbone('resnet18', lr_scale={'layer4': -1})", (3, 64, 64), ["above 0"]),
         ("Backbone('resnet18', init={'layer4': 3})", (3, 64, 64), ["an initialiser", "layer4"]),
         ("Backbone('vit_b_32', until='encoder.layers.encoder_layer_0.self_attention')", (3, 224, 224), ["several"]),
@@ -483,7 +486,7 @@ def test_auxiliary_heads_are_left_out_where_something_follows() -> None:
 
 
 def test_weights_of_inception_come_with_the_transform_of_its_input() -> None:
-    for weights, wanted in (("'DEFAULT'", True), ("None", False)):
+    for weights, wanted in (("'DEFAULT'", True), ("'run:some'", True), ("'file:mine.pt'", False), ("None", False)):
         found = sent(f"Backbone('googlenet', weights={weights})", "Identity()", shape=(3, 32, 32))
         with torch.device("meta"):
             assert construct(found.nodes[0]).transform_input is wanted

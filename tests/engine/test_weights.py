@@ -379,6 +379,18 @@ def test_a_run_that_cannot_give_weights_is_refused_in_words(tmp_path, pictures):
     assert check(fine_tuning("Backbone('squeezenet1_1', weights='run:x9')"), Place(pictures), store).error.path == "0"
 
 
+def test_a_run_whose_network_saw_other_inputs_gives_no_weights(tmp_path, pictures, hub):
+    # What torchvision trained of these models changes its inputs first, and what goes on from there does so as well.
+    store, member = tmp_path / "runs", torchvision.models.GoogLeNet_Weights.DEFAULT
+    lay(hub, state_of("googlenet"), member.url.rpartition("/")[2])
+    for weights, suits in (("'DEFAULT'", True), ("None", False)):
+        run = train(fine_tuning(f"Backbone('googlenet', weights={weights})", "Identity()"), store, pictures)
+        found = stack(f"Backbone('googlenet', weights='run:{run.name}')", "Identity()")
+        problem = weights_problem(found, here(tmp_path), store)
+        assert (problem is None) == suits
+        assert suits or "without the change of its inputs" in problem.message
+
+
 def test_a_resume_needs_no_weights_but_its_own_and_gives_the_same_bits(tmp_path, pictures, hub):
     lay(hub, state_of())
     store = tmp_path / "runs"
