@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from engine.data import cache_folder
 from engine.data.info import Loaded, Part, Place
 from engine.data.normalise import Normalise
+from engine.data.stored_rows import StoredRows
 from engine.errors import RequestError, RunError
 from engine.features import Prefix, compute, rest
 
@@ -119,12 +120,9 @@ class _Worker:
         return nullcontext() if self._autocast is None else torch.autocast(self._device.type, dtype=self._autocast)
 
     def inputs(self, part: Part, begin: int, end: int) -> Tensor:
-        """Samples as the network sees them. Of a file they are copied: a slice of its mapping would keep its pages."""
-        rows = torch.from_numpy(np.array(part.inputs.numpy()[begin:end])) if part.stored else part.inputs[begin:end]
-        scaled = self._normalise.scaled(rows.to(self._device))
-        normalised = self._normalise.normalised(scaled)
-        # A network that begins with ReLU(inplace=True) writes to its input.
-        return normalised.clone() if self._normalise.nothing else normalised
+        """Samples as the network sees them, copied: one that begins with ReLU(inplace=True) writes to its input."""
+        rows = torch.from_numpy(StoredRows(part).read(np.arange(begin, end)))
+        return self._normalise.ready(rows.to(self._device))
 
     def compute(self, part: Part, begin: int, end: int) -> Tensor:
         """(end - begin, *prefix.shape), float32, on the CPU."""

@@ -21,6 +21,7 @@ from engine.build import initial_networks
 from engine.calls import parse_call
 from engine.check import Report, check
 from engine.control import Mailbox, Request
+from engine.data.decoded_live import LivePart
 from engine.data.info import Loaded, Part, Place
 from engine.data.normalise import Normalise
 from engine.data.prepare import prepare
@@ -38,6 +39,7 @@ from engine.stepping import set_training
 from engine.store.reader import RunReader
 from engine.store.view import RunView
 from engine.store.writer import RunWriter
+from tests.engine.pictures import labelled_files
 from tests.engine.test_resume import assert_same_end
 from tests.engine.training import Interrupter, epochs_of, make_session, resume, stop_after, train
 from tui.record import full_record
@@ -556,3 +558,17 @@ def test_features_that_memory_does_not_hold_are_streamed_with_the_same_bits() ->
     assert isinstance(resident[0].prepared.train, Resident)
     assert isinstance(streamed[0].prepared.train, Streamed)
     assert_same_end(resident, streamed)
+
+
+def test_photographs_that_the_cache_does_not_hold_are_decoded_for_their_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labelled_files(tmp_path / "pets", 12)
+    layers = ("Conv2d(2, 3, frozen=True)", "AdaptiveAvgPool2d(2)", "Flatten()", "Linear(classes)")
+    spec = cached(described(layers, "LabelledFiles('pets', size=64)"))
+    kept = made(spec, tmp_path)
+    monkeypatch.setenv("LAYERLAB_CACHE", str(tmp_path / "small"))
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", str(2**-15))
+    decoded = made(spec, tmp_path)
+    assert isinstance(build_source(spec.data.source).load(Place(tmp_path)).train, LivePart)
+    assert torch.equal(decoded.loaded.train.inputs, kept.loaded.train.inputs)
