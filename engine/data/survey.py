@@ -51,13 +51,16 @@ def survey(source: Call, place: Place) -> Survey:
     Raises RequestError where the data is not there or cannot be used at all.
     """
     built = build_source(source)
-    photographs = built if isinstance(built, Photographs) else None
+    photographs = asked = built if isinstance(built, Photographs) else None
     if photographs is not None:
         built = photographs = dataclasses.replace(photographs, on_error="skip")  # type: ignore[call-arg]
     loaded = built.load(place)
     sizes = None if photographs is None else _sizes(list_photographs(photographs, place), place)
     mean, std = _measured(loaded)
     found = {name: part for name in PARTS if (part := getattr(loaded, name)) is not None}
+    notes = loaded.notes
+    if asked is not None and _stops_at(asked, place, sum(len(part.targets) for part in found.values()), notes):
+        notes = (*notes, "training stops at what is left out here, unless the source says on_error='skip'")
     return Survey(
         source=source,
         info=loaded.info,
@@ -66,7 +69,7 @@ def survey(source: Call, place: Place) -> Survey:
         sizes=sizes,
         mean=mean,
         std=std,
-        notes=loaded.notes,
+        notes=notes,
     )
 
 
@@ -93,6 +96,16 @@ def _measured(loaded: Loaded) -> tuple[tuple[float, ...] | None, tuple[float, ..
         means.append(total / count / part.scale)
         deviations.append(math.sqrt(count * square - total**2) / count / part.scale)
     return tuple(means), tuple(deviations)
+
+
+def _stops_at(asked: Photographs, place: Place, kept: int, notes: tuple[str, ...]) -> bool:
+    """Whether a run refuses what was left out for this look."""
+    if asked.skips or not any(note.startswith("left out: ") for note in notes):
+        return False
+    try:
+        return kept < len(list_photographs(asked, place).files)
+    except RequestError:
+        return True
 
 
 def _sizes(listing: Listing, place: Place) -> Sizes | None:

@@ -105,6 +105,9 @@ def test_a_folder_of_photographs_is_shown(layerlab: CommandLine, named: str) -> 
     assert set(whole) == ({"train", "validation"} if named == "sorted" else {"train"})
     assert report["sizes"] == {"smallest": [30, 20], "median": [30, 29], "largest": [30, 39]}
     assert any("cat.99.jpg" in note for note in report["notes"])
+    assert "on_error='skip'" in report["notes"][-1]
+    lenient = report["source"].replace(")", ", on_error='skip')")
+    assert layerlab("data", "show", lenient, "--json").json["notes"] == report["notes"][:-1]
     told = layerlab("data", "show", text)
     assert told.status == 0
     assert "smallest 30 × 20, median 30 × 29, largest 30 × 39" in told.out

@@ -208,7 +208,8 @@ def _show_survey(found: Survey) -> None:
     write(f"{'input':12}{shape(info.input_shape)}")
     if found.sizes is not None:
         named = (("smallest", found.sizes.smallest), ("median", found.sizes.median), ("largest", found.sizes.largest))
-        write(f"{'pictures':12}{', '.join(f'{name} {width:,} × {height:,}' for name, (width, height) in named)}")
+        sizes = ", ".join(f"{name} {width:,} × {height:,}" for name, (width, height) in named)
+        write(f"{'pictures':12}{sizes} (width × height)")
     of = "channel" if info.image else "column"
     for name, values in (("mean", found.mean), ("deviation", found.std)):
         shown = MISSING if values is None else "  ".join(number(value) for value in values[:12])
