@@ -8,8 +8,10 @@ from engine import code_backbone, layers
 from engine.build import initialised
 from engine.calls import Call, Table, format_value
 from engine.catalogue import bind, find
+from engine.errors import RequestError
 from engine.freezing import backbone_nodes
 from engine.nodes import Node, is_container
+from engine.preprocessing import asked
 
 LINE = 96
 
@@ -209,10 +211,17 @@ def _indented(text: str, by: int, end: str = "") -> list[str]:
 
 
 def _begin(nodes: tuple[Node, ...], without: frozenset[str], init: Call | None) -> list[str]:
-    """Initialisers and frozen layers."""
+    """Initialisers and frozen layers. Raises RequestError where an initialiser would undo trained weights: a run reads
+    these after it, and the script before it."""
+    trained = {node.path for node in backbone_nodes(nodes) if asked(node) is not None}
     lines: list[str] = []
     chosen: dict[Call, list[str]] = {}
     for node, initialiser in initialised(nodes, init):
+        if node.path in trained:
+            raise RequestError(
+                "no code is written for an init around a Backbone with trained weights; give it to the other layers, "
+                f"as in Linear(classes, init={initialiser})"
+            )
         if node.path not in without:
             chosen.setdefault(initialiser, []).append(node.path)
     for call, paths in chosen.items():

@@ -226,3 +226,16 @@ def test_a_backbone_is_written_as_plain_torchvision_code(layers: str) -> None:
         name.rpartition(".")[0] for name in trained
     }
     assert all(torch.equal(before[key], after[key]) for key in before if key.rpartition(".")[0] in still)
+
+
+def test_an_initialiser_around_trained_weights_is_refused() -> None:
+    """A run reads the weights after it, which keeps them; the script has read them by then."""
+    layers = "network.layers=[Upsample(32), Conv2d(3, 1), Backbone('squeezenet1_1', weights={})]"
+    for weights, refused in (("'DEFAULT'", True), ("None", False)):
+        settings = [layers.format(weights), "network.init=kaiming_normal_()"]
+        report = check(with_settings(preset("lenet"), settings), Place(NOWHERE, download=True))
+        if refused:
+            with pytest.raises(RequestError, match="init around a Backbone"):
+                pytorch_code(report)
+        else:
+            assert "kaiming_normal_" in pytorch_code(report)
