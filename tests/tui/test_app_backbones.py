@@ -211,7 +211,7 @@ async def test_train_tells_what_is_prepared_then_what_is_saved_and_what_is_froze
         await until(pilot, lambda: "decoding 400 of 1,000 photographs, 0:07 left" in str(progress.lines))
         features = {"layers": "vgg16 features", "samples": 1000, "seconds": 61.0, "saved": 50.0, "reused": False}
         training.emit(*begun(features))
-        await until(pilot, lambda: "features cached (vgg16 features): saves 50.0 s an epoch" in str(progress.lines))
+        await until(pilot, lambda: "features cached, saves 50.0 s an epoch: vgg16 features" in str(progress.lines))
         assert "decoding" not in str(progress.lines)
         tree = app.screen.query_one(ModuleTree)
         await until(pilot, lambda: "Backbone('resnet18')" in screen_text(app))

@@ -184,11 +184,11 @@ class Progress(Lines):
 
 
 def saving(features: Mapping[str, Any]) -> str:
-    """What features that are kept save, in words: `features cached (vgg16 features): saves 0:50 an epoch`."""
+    """What features that are kept save, in words: `features cached, saves 50.0 s an epoch: vgg16 features`."""
     layers, saved = features.get("layers"), features.get("saved")
-    of = f" ({layers})" if layers else ""
+    of = f": {layers}" if layers else ""
     known = isinstance(saved, int | float) and not isinstance(saved, bool) and math.isfinite(saved) and saved >= 0
-    return f"features cached{of}" + (f": saves {duration(saved)} an epoch" if known else "")
+    return "features cached" + (f", saves {duration(saved)} an epoch" if known else "") + of
 
 
 def fraction(view: Any) -> float:
