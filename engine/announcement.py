@@ -36,6 +36,7 @@ def announcement(session: Session) -> Started:
         for label, row in labelled(session.propagations)
     )
     parameters = [p for network in session.networks.values() for p in network.parameters()]
+    cached = session.cached
     return Started(
         device=str(session.device),
         precision=spec.precision,
@@ -45,7 +46,7 @@ def announcement(session: Session) -> Started:
         train=len(prepared.train),
         val=None if prepared.val is None else len(prepared.val),
         test=None if prepared.test is None else len(prepared.test),
-        parameters=sum(p.numel() for p in parameters),
+        parameters=sum(p.numel() for p in parameters) + (0 if cached is None else cached.parameters),
         trainable=sum(p.numel() for p in parameters if p.requires_grad),
         input_shape=prepared.info.input_shape,
         classes=prepared.info.classes,
@@ -53,4 +54,8 @@ def announcement(session: Session) -> Started:
         memory=session.memory,
         start_epoch=session.epoch,
         start_step=session.step,
+        features=None if cached is None else dict(cached.features),
+        normalisation=None
+        if prepared.mean is None or prepared.std is None
+        else {"mean": prepared.mean.tolist(), "std": prepared.std.tolist()},
     )

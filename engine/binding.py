@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from engine.calls import Call, Symbol, Value, describe
+from engine.calls import Call, Symbol, Table, Value, describe
 from engine.entry import Entry, Parameter
 from engine.errors import RequestError, did_you_mean
 from engine.rules import FIXED, LIMITS, OWN_ORDER_POSITION, RESERVED
@@ -147,6 +147,14 @@ def _check_reserved(entry: Entry, call: Call) -> None:
     for name, value in reserved(entry, call).items():
         if name == "frozen" and not isinstance(value, bool):
             raise RequestError(f"`{call}`: frozen wants True or False, found {describe(value)}")
+        if name == "lr_scale" and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+            raise RequestError(
+                f"`{call}`: lr_scale wants a number above 0, the share of the learning rate, found {describe(value)}"
+            )
+        if name == "thaw" and (isinstance(value, bool) or not isinstance(value, int) or value < 2):
+            raise RequestError(
+                f"`{call}`: thaw wants the epoch, from 2, with which training it begins, found {describe(value)}"
+            )
         if name == "init" and not isinstance(value, Call):
             raise RequestError(
                 f"`{call}`: init wants an initialiser such as kaiming_normal_(nonlinearity='relu'), "
@@ -157,6 +165,8 @@ def _check_reserved(entry: Entry, call: Call) -> None:
 def _replaced(value: Value, symbols: Mapping[str, int] | None, call: Call) -> Value:
     if isinstance(value, tuple):
         return tuple(_replaced(item, symbols, call) for item in value)
+    if isinstance(value, Table):
+        return Table(tuple((key, _replaced(item, symbols, call)) for key, item in value.items))
     if not isinstance(value, Symbol) or symbols is None:
         return value
     if value.name not in symbols:

@@ -7,15 +7,21 @@ the same order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from engine.calls import Call
+from engine.calls import Call, Table
 from engine.catalogue import bind, find, reserved
 from engine.errors import RequestError, RunError
 from engine.nodes import Node, Problem, Propagation, construct
+from engine.weights import State, fill
+
+if TYPE_CHECKING:
+    from engine.spec import Experiment
 
 
 def build_network(propagation: Propagation, init: Call | None = None) -> nn.Sequential:
@@ -41,6 +47,26 @@ def build_network(propagation: Propagation, init: Call | None = None) -> nn.Sequ
     return network
 
 
+def initial_networks(
+    experiment: Experiment,
+    propagations: Mapping[str, Propagation],
+    device: torch.device,
+    weights: Mapping[str, Mapping[str, State]] | None = None,
+) -> dict[str, nn.Sequential]:
+    """The networks as a training of the experiment begins with them, on its device: drawn after its seed was set.
+
+    `weights` are those of each network's backbones, as `weights.load_weights` gives them. Raises RequestError where
+    they do not fit.
+    """
+    torch.manual_seed(experiment.seed)
+    networks: dict[str, nn.Sequential] = {}
+    for name, found in propagations.items():
+        networks[name] = build_network(found, experiment.networks[name].init)
+        fill(networks[name], found, (weights or {}).get(name, {}))
+        networks[name].to(device)
+    return networks
+
+
 def init_problem(propagation: Propagation, init: Call | None) -> Problem | None:
     """The first layer that an initialiser cannot fill, found without memory for the weights; None where all can be."""
     chosen = list(initialised(propagation.nodes, init))
@@ -57,15 +83,20 @@ def init_problem(propagation: Propagation, init: Call | None) -> Problem | None:
 
 
 def initialised(nodes: tuple[Node, ...], init: Call | None) -> Iterator[tuple[Node, Call]]:
-    """The layers that hold no others, each with the initialiser that is nearest to it."""
+    """The layers that hold no others, and the modules of a Backbone that are filled anew, each with its initialiser."""
     for node in nodes:
         own = reserved(node.entry, node.call).get("init")
         nearest = own if isinstance(own, Call) else init
+        anew = node.arguments.get("init")
         if node.children:
             for _, chain in node.children:
                 yield from initialised(chain, nearest)
         elif nearest is not None:
             yield node, nearest
+        # A Backbone may name modules of its own.
+        for path, initialiser in anew.items if isinstance(anew, Table) else ():
+            if isinstance(initialiser, Call):
+                yield replace(node, path=f"{node.path}.{path}"), initialiser
 
 
 def _initialise(module: nn.Module, node: Node, init: Call) -> None:

@@ -32,7 +32,7 @@ MAX_NESTING = 32
 MAX_NUMBER_LENGTH = 100
 INT_LIMIT = 2**63
 
-_ALLOWED = "numbers, texts in quotes, True, False, None, tuples, lists, nested calls and " + ", ".join(SYMBOLS)
+_ALLOWED = "numbers, texts in quotes, True, False, None, tuples, lists, tables, nested calls and " + ", ".join(SYMBOLS)
 
 _TOKEN = re.compile(
     r"""
@@ -40,8 +40,9 @@ _TOKEN = re.compile(
     | (?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*(?::[A-Za-z_][A-Za-z0-9_]*)?)
     | (?P<number>\.?[0-9](?:[eE][+-](?=[0-9])|[A-Za-z0-9_.])*)
     | (?P<string>'(?:[^'\\\r\n]|\\.)*'|"(?:[^"\\\r\n]|\\.)*")
-    | (?P<open>[(\[])
-    | (?P<close>[)\]])
+    | (?P<open>[(\[{])
+    | (?P<close>[)\]}])
+    | (?P<colon>:)
     | (?P<sign>[+-])
     | (?P<comma>,)
     | (?P<equals>=(?!=))
@@ -56,7 +57,7 @@ _WORDS = {
     "and": "an operator", "or": "an operator", "not": "an operator", "in": "an operator", "is": "an operator",
 }  # fmt: skip
 _CHARACTERS = {
-    "{": "a dict or set", "}": "a dict or set", "#": "a comment", ":": "a colon", ";": "a semicolon", ".": "a dot",
+    "#": "a comment", ":": "a colon", ";": "a semicolon", ".": "a dot",
     "*": "a star (an operator, or arguments to unpack)", "`": "a backtick", "'": "a text that is never closed",
     '"': "a text that is never closed", "\\": "a backslash", "=": "a comparison", "\0": "a NUL character",
 }  # fmt: skip
@@ -121,15 +122,29 @@ class Call:
         return replace(self, kwargs=tuple((name, value) for name, value in self.kwargs if name not in names))
 
 
-Value = None | bool | int | float | str | tuple["Value", ...] | Symbol | Call
+@dataclass(frozen=True)
+class Table:
+    """Values by a text or a whole number: `{5: 'layer4', 8: 'all'}`, in the order in which they were written."""
+
+    items: tuple[tuple[str | int, Value], ...] = ()
+
+    def __str__(self) -> str:
+        return "{" + ", ".join(f"{key!r}: {format_value(value)}" for key, value in self.items) + "}"
+
+    def get(self, key: str | int, default: Value = None) -> Value:
+        """The value under a key, or `default`."""
+        return dict(self.items).get(key, default)
+
+
+Value = None | bool | int | float | str | tuple["Value", ...] | Symbol | Call | Table
 
 
 def format_value(value: Value) -> str:
-    """The canonical text of a value: `(1, 2)`, `0.001`, `'same'`, `ReLU()`."""
+    """The canonical text of a value: `(1, 2)`, `0.001`, `'same'`, `ReLU()`, `{5: 'layer4'}`."""
     if isinstance(value, tuple):
         inner = ", ".join(format_value(item) for item in value)
         return f"({inner},)" if len(value) == 1 else f"({inner})"
-    return str(value) if isinstance(value, Symbol | Call) else repr(value)
+    return str(value) if isinstance(value, Symbol | Call | Table) else repr(value)
 
 
 def parse_call(text: str) -> Call:
@@ -156,8 +171,8 @@ def describe(value: Value) -> str:
         return f"the call `{_short(str(value))}`"
     if value is None or isinstance(value, bool):
         return f"`{value}`"
-    if isinstance(value, tuple):
-        return f"the tuple {_short(format_value(value))}"
+    if isinstance(value, tuple | Table):
+        return f"the {'tuple' if isinstance(value, tuple) else 'table'} {_short(format_value(value))}"
     return f"the {'text' if isinstance(value, str) else 'number'} {_short(format_value(value))}"
 
 
@@ -184,7 +199,8 @@ def _scan(text: str) -> tuple[str, dict[int, str]]:
         raise CallError(text, f"it has {len(text):,} characters, and at most {MAX_LENGTH:,} are read")
     names: dict[int, str] = {}
     parts: list[str] = []
-    depth = at = 0
+    opened: list[str] = []
+    at = 0
     before = "start"  # the kind of the token before
     while at < len(text):
         match = _TOKEN.match(text, at)
@@ -197,12 +213,15 @@ def _scan(text: str) -> tuple[str, dict[int, str]]:
             continue
         reason = _refuse_token(kind, token, before, text[match.end() : match.end() + 1])
         if kind == "open":
-            depth += 1
-            if depth > MAX_NESTING:
+            opened.append(token)
+            if len(opened) > MAX_NESTING:
                 reason = f"brackets are nested more than {MAX_NESTING} deep"
+        elif kind == "colon" and (not opened or opened[-1] != "{"):
+            reason = _refuse_character(text, at)
         if reason:
             raise CallError(text, reason, at + 1)
-        depth -= kind == "close"
+        if kind == "close" and opened:
+            opened.pop()
         if kind == "name" and ("." in token or ":" in token):
             names[at] = token
             token = token.replace(".", "_").replace(":", "_")
@@ -251,8 +270,8 @@ def _refuse_token(kind: str, token: str, before: str, after: str) -> str:
             return f"found `{token}` with no number behind it"
     if kind == "open" and before in ("number", "string", "close"):
         return f"found `{token}` behind what cannot be called; put a comma between two values"
-    if kind == "open" and token == "[" and before == "name":
-        return f"found an index (`[`); only {_ALLOWED} may stand here"
+    if kind == "open" and token != "(" and before == "name":
+        return f"found {'an index' if token == '[' else 'a bracket'} (`{token}`); only {_ALLOWED} may stand here"
     return ""
 
 
@@ -282,11 +301,24 @@ class _Reader:
             return self.constant(node, node.value)
         if isinstance(node, ast.Tuple | ast.List):
             return tuple(self.value(item) for item in node.elts)
+        if isinstance(node, ast.Dict):
+            return self.table(node)
         if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
             number = self.constant(node, node.operand.value)
             if isinstance(number, int | float):
                 return -number if isinstance(node.op, ast.USub) else number
         raise self.error(node, f"only {_ALLOWED} may stand here")
+
+    def table(self, node: ast.Dict) -> Table:
+        items: dict[str | int, Value] = {}
+        for key_node, value_node in zip(node.keys, node.values, strict=True):
+            key = None if key_node is None else self.value(key_node)
+            if isinstance(key, bool) or not isinstance(key, str | int):
+                raise self.error(value_node, "the keys of a table are texts or whole numbers, as in {5: 'layer4'}")
+            if key in items:
+                raise self.error(value_node, f"the key `{_short(repr(key))}` stands there twice")
+            items[key] = self.value(value_node)
+        return Table(tuple(items.items()))
 
     def call(self, node: ast.Call) -> Call:
         if not isinstance(node.func, ast.Name):

@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from engine import layers, rules
+from engine.backbones import Backbone
 from engine.binding import bind, placed, reserved, shortened
-from engine.calls import Call, Value
+from engine.calls import Call, Table, Value
 from engine.entry import REQUIRED, Entry, Parameter, first_line, parameters_of
 from engine.errors import RequestError, SpecError, nearest
 
@@ -168,6 +169,8 @@ def _map(call: Call, change: Callable[[Call, str], Call]) -> Call:
     def changed(value: Value, name: str) -> Value:
         if isinstance(value, tuple):
             return tuple(changed(item, name) for item in value)
+        if isinstance(value, Table):
+            return Table(tuple((key, changed(item, name)) for key, item in value.items))
         return change(value, name) if isinstance(value, Call) else value
 
     args = tuple(changed(value, "") for value in call.args)
@@ -223,7 +226,8 @@ def _is_loss(name: str) -> bool:
 @cache
 def _layers() -> dict[str, Entry]:
     found: dict[str, Entry] = {}
-    for name, layer in {**_classes(nn, nn.Module), **layers.OWN}.items():
+    usable: dict[str, Callable[..., Any]] = {**_classes(nn, nn.Module), **layers.OWN, "Backbone": Backbone}
+    for name, layer in usable.items():
         if _is_loss(name):
             continue
         refused = rules.REFUSED.get(name)

@@ -5,21 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from engine import catalogue, optimize
+from engine import catalogue, features, freezing, optimize
 from engine.apart import apart
+from engine.backbone_rows import measured, single_value_norm
 from engine.build import init_problem
 from engine.calls import Call
+from engine.data.augment import AUGMENTATIONS
+from engine.data.files import size_text
 from engine.data.info import DataInfo, Place
+from engine.data.photographs import Photographs
+from engine.data.picture_cache import fits_cache
 from engine.data.prepare import check_data
 from engine.data.sources import build_source
 from engine.device import autocast_type, resolve
 from engine.errors import LayerlabError, RequestError, SpecError, did_you_mean
 from engine.forecast import forecast
+from engine.freezing import backbone_nodes
+from engine.losses import mixing_problem
+from engine.pretrained import pretrained_problem, pretrained_warnings
 from engine.shapes import Fix, Problem, Propagation, Row, propagate
 from engine.spec import Experiment
 from engine.tasks import TASKS, Objection, Task
@@ -124,16 +133,17 @@ def build_task(call: Call) -> Task:
     return TASKS[entry.name](**catalogue.bind(entry, call))
 
 
-def check(experiment: Experiment, place: Place) -> Report:
+def check(experiment: Experiment, place: Place, store: Path | None = None, *, weights: bool = True) -> Report:
     """Check an experiment without training it.
 
     Names and arguments that are wrong raise SpecError, data that is missing or bad raises RequestError; a network that
     does not fit is a Report with an `error`. `place` says where the data lies; well-known sets need not be there.
+    `store` holds the runs whose weights a Backbone may ask for; `weights`: whether what is asked for is needed.
     """
-    return apart(lambda: _check(experiment, place))
+    return apart(lambda: _check(experiment, place, store, weights))
 
 
-def _check(experiment: Experiment, place: Place) -> Report:
+def _check(experiment: Experiment, place: Place, store: Path | None, weights: bool) -> Report:
     experiment = catalogue.validate(experiment)
     task = build_task(experiment.task)
     if set(experiment.networks) != set(task.networks):
@@ -179,17 +189,23 @@ def _check(experiment: Experiment, place: Place) -> Report:
     error = (
         error
         or _data_problem(experiment, info)
+        or _mixing_problem(experiment)
         or _recipe_problem(experiment, task, info, propagations)
         or _batch_of_one(experiment, propagations)
         or _memory_problem(memory)
+        or pretrained_problem(propagations, place, store, weights=weights)
     )
-    warnings += _last_batch_of_one(experiment, info)
+    warnings += _last_batch_of_one(experiment, info, propagations)
+    warnings += _data_warnings(experiment, info)
+    if error is None:
+        warnings += pretrained_warnings(experiment, info, propagations, task.networks[0], store if weights else None)
     if error is None and memory["total"] > memory["available"]:
         warnings.append(
             f"training takes about {_gib(memory['total'])} and {_gib(memory['available'])} are free: "
             "a smaller batch_size takes less"
         )
-    return Report(experiment, info, task, propagations, memory, error, tuple(warnings))
+    report = Report(experiment, info, task, propagations, memory, error, tuple(warnings))
+    return report if error is not None else features.checked(report)
 
 
 def _ending(layers: tuple[Call, ...], objection: Objection) -> Fix | None:
@@ -211,6 +227,17 @@ def _data_problem(experiment: Experiment, info: DataInfo) -> Problem | None:
     return Problem(f"data.{field}", "", str(error))
 
 
+def _mixing_problem(experiment: Experiment) -> Problem | None:
+    """The augmentation that mixes targets which the loss cannot take."""
+    for index, call in enumerate(experiment.data.augment):
+        reason = (
+            mixing_problem(experiment.loss, experiment.task.name) if AUGMENTATIONS[call.name].mixes_targets else None
+        )
+        if reason is not None:
+            return Problem(f"data.augment.{index}", str(call), f"{call} mixes targets, but {reason}")
+    return None
+
+
 def _recipe_problem(
     experiment: Experiment, task: Task, info: DataInfo, propagations: Mapping[str, Propagation]
 ) -> Problem | None:
@@ -223,8 +250,12 @@ def _recipe_problem(
         where = "device"
         device = resolve(experiment.device)
         where = "optimizer"
-        parameter = nn.Parameter(torch.zeros(2, 2, device=device), requires_grad=trainable)
-        optimizers = optimize.build_optimizers(experiment.optimizer, [parameter])
+        shares = {rule.lr_scale for found in propagations.values() for rule in freezing.trained(found)}
+        groups = [
+            freezing.Group((nn.Parameter(torch.zeros(2, 2, device=device)),) if trainable else (), share)
+            for share in sorted(shares | ({1.0} if not shares else set()), reverse=True)
+        ]
+        optimizers = optimize.build_grouped(experiment.optimizer, groups)
         where = "scheduler"
         schedule = optimize.Schedule(
             experiment.scheduler, optimizers, epochs=experiment.epochs, steps_per_epoch=8, monitor=monitor
@@ -283,18 +314,32 @@ def _batch_of_one(experiment: Experiment, propagations: Mapping[str, Propagation
     if experiment.data.batch_size > 1:
         return None
     for found in propagations.values():
+        inside = tuple(f"{node.path}." for node in backbone_nodes(found.nodes))
         for row in found.rows:
+            if row.path.startswith(inside):
+                continue
             if row.call.startswith("BatchNorm") and math.prod(row.output_shape[1:]) == 1:
                 text = f"{row.call} cannot train on batches of one sample, which have no variance; take batch_size = 2"
                 return Problem(row.path, row.call, text)
+        for node in backbone_nodes(found.nodes):
+            path = single_value_norm(node)
+            if path is not None:
+                text = f"{path} cannot train on batches of one sample, which have no variance; take batch_size = 2"
+                return Problem(node.path, str(node.call), text)
     return None
 
 
-def _last_batch_of_one(experiment: Experiment, info: DataInfo) -> list[str]:
+def has_batch_norm(experiment: Experiment, propagations: Mapping[str, Propagation]) -> bool:
+    """Whether a network holds a BatchNorm, a Backbone's own ones included."""
+    return any(
+        "BatchNorm" in str(layer) for network in experiment.networks.values() for layer in network.layers
+    ) or any(measured(node).normed for found in propagations.values() for node in backbone_nodes(found.nodes))
+
+
+def _last_batch_of_one(experiment: Experiment, info: DataInfo, propagations: Mapping[str, Propagation]) -> list[str]:
     """A last batch of a single sample under BatchNorm: say so before the run, and what is done about it."""
-    normed = any("BatchNorm" in str(layer) for network in experiment.networks.values() for layer in network.layers)
     size = experiment.data.batch_size
-    if not normed or info.train is None or size == 1:
+    if not has_batch_norm(experiment, propagations) or info.train is None or size == 1:
         return []
     train = training_samples(experiment, info)
     if train is not None and train % size == 1:
@@ -305,10 +350,28 @@ def _last_batch_of_one(experiment: Experiment, info: DataInfo) -> list[str]:
     return []
 
 
+def _data_warnings(experiment: Experiment, info: DataInfo) -> list[str]:
+    """What becomes of the data otherwise than the settings alone would have it."""
+    warnings = []
+    if info.validation is not None and experiment.data.validation.name == "holdout":
+        warnings.append(
+            f"{experiment.data.source.name} has a validation part of its own ({info.validation:,} samples): it is "
+            f"validated on that, and {experiment.data.validation} holds nothing out of the training part"
+        )
+    samples = sum(count for count in (info.train, info.validation, info.test) if count is not None)
+    if isinstance(build_source(experiment.data.source), Photographs) and not fits_cache(samples, info.input_shape):
+        warnings.append(
+            f"decoded, the photographs take {size_text(samples * math.prod(info.input_shape))}, more than the cache "
+            "may have: they are decoded again in every epoch, which is slow; take a smaller size=, or allow more with "
+            "LAYERLAB_CACHE_GIB"
+        )
+    return warnings
+
+
 def training_samples(experiment: Experiment, info: DataInfo) -> int | None:
     """How many samples are left to train on after the split."""
     validation = experiment.data.validation
-    if info.train is None or validation.name != "holdout":
+    if info.train is None or info.validation is not None or validation.name != "holdout":
         return info.train
     fraction = validation.args[0] if validation.args else validation.get("fraction", 0.2)
     return info.train - math.ceil(info.train * float(fraction)) if isinstance(fraction, int | float) else None

@@ -6,25 +6,32 @@ It holds out the same samples and begins with the same weights as a run; the ord
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from engine import code_photographs as photographs
 from engine import optimize
 from engine.calls import Call, escape
 from engine.catalogue import bind, find
-from engine.check import Report, training_samples
-from engine.code_data import augment_code, data_imports, load_code, normalise_code, split_code
+from engine.check import Report, has_batch_norm, training_samples
+from engine.code_augment import augment_code, augment_imports, mixes
+from engine.code_backbone import auxiliary_shares
+from engine.code_data import data_imports, load_code, normalise_code, split_code
 from engine.code_loop import Recipe, loop_code
 from engine.code_network import imports_of, network_code, own_classes, plain
 from engine.data.info import DataInfo
 from engine.errors import RequestError
+from engine.freezing import trained
 from engine.losses import RULES
 from engine.metrics import higher_is_better
+from engine.nodes import Propagation
+from engine.preprocessing import preprocessing
 from engine.rules import RUN_LENGTHS
 from engine.spec import Experiment
 
 _DEFINITIONS = ("class ", "def ", "@")
+_OWN = ("import copy", "import csv", "import re", "from pathlib import Path")  # Python's own modules
 TASKS = ("Classification", "Regression")
 
 
@@ -39,6 +46,8 @@ def pytorch_code(report: Report, data_folder: Path = Path("data")) -> str:
     if experiment.task.name not in TASKS:
         raise RequestError(f"code is written for {' and '.join(TASKS)}; the task is {experiment.task}")
     name, found = next(iter(report.propagations.items()))
+    if any(rule.begins > 1 or rule.lr_scale != 1.0 for rule in trained(found)):
+        raise RequestError("no code is written for thaw and lr_scale; leave them out")
     recipe = _recipe(report)
     parts = ["x_train", *(["x_val"] if recipe.validates else []), *(["test_inputs"] if recipe.tests else [])]
     without = frozenset(row.path for row in found.rows if row.parameters == 0)
@@ -49,16 +58,28 @@ def pytorch_code(report: Report, data_folder: Path = Path("data")) -> str:
         + _device(experiment.device),
         own_classes(found.nodes).strip("\n"),
         "# Data\n" + load_code(experiment.data.source, info, data_folder.absolute()),
-        split_code(experiment, info) + normalise_code(experiment, info, parts) + _targets(recipe, parts),
+        split_code(experiment, info)
+        + normalise_code(experiment, info, parts, _trained_with(found))
+        + _targets(recipe, parts),
         augment_code(experiment, info),
         _loader(report),
         "# Network\ntorch.manual_seed(SEED)\n"
         + network_code(found.nodes, without, experiment.networks[name].init)
         + "network.to(DEVICE)\n",
-        "# Loss, optimizer, schedule\n" + _criterion(report) + _optimizer(experiment) + _scheduler(experiment),
+        "# Loss, optimizer, schedule\n"
+        + _criterion(report)
+        + _auxiliary(report)
+        + _optimizer(report)
+        + _scheduler(experiment),
         loop_code(recipe),
     ]
     return _joined([block.strip("\n") for block in blocks if block.strip()])
+
+
+def _trained_with(found: Propagation) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Mean and deviation of the inputs that the weights of the network's beginning were trained with, where known."""
+    known = preprocessing(found, None)
+    return None if known is None or known.mean is None or known.std is None else (known.mean, known.std)
 
 
 def _joined(blocks: list[str]) -> str:
@@ -77,17 +98,19 @@ def _head(experiment: Experiment) -> str:
 def _imports(report: Report) -> str:
     experiment = report.experiment
     network = next(iter(report.propagations.values()))
-    lines = data_imports(experiment, report.info) | imports_of(network.nodes)
+    lines = data_imports(experiment, report.info) | augment_imports(experiment, report.info) | imports_of(network.nodes)
     lines |= {"import torch", "from torch import nn", "from torch.utils.data import DataLoader, TensorDataset"}
     if "from torch.utils.data import Dataset" in lines:
         lines -= {"from torch.utils.data import Dataset", "from torch.utils.data import DataLoader, TensorDataset"}
-        lines.add("from torch.utils.data import DataLoader, Dataset")
+        both = "from torch.utils.data import default_collate"
+        lines.add("from torch.utils.data import DataLoader, Dataset" + (", default_collate" if both in lines else ""))
+        lines.discard(both)
     lines.add("import copy")
     if experiment.ema is not None:
         lines.add("from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn")
     if experiment.monitor is not None and experiment.monitor.endswith("/f1"):
         lines.add("from sklearn.metrics import f1_score")
-    own = sorted(line for line in lines if line in ("import copy", "import csv"))
+    own = sorted((line for line in lines if line in _OWN), key=lambda line: (line.startswith("from"), line))
     rest = sorted(lines - set(own), key=lambda line: (line.startswith("from"), line))
     return "\n".join([*own, "", *rest]) + "\n"
 
@@ -127,6 +150,8 @@ def _recipe(report: Report) -> Recipe:
         precision=experiment.precision,
         ema=experiment.ema,
         patience=experiment.early_stopping,
+        frozen=_something_frozen(report),
+        evaluated_at_once="BATCH_SIZE" if experiment.data.source.name in photographs.SOURCES else "1000",
     )
 
 
@@ -148,14 +173,15 @@ def _targets(recipe: Recipe, parts: list[str]) -> str:
 def _loader(report: Report) -> str:
     experiment = report.experiment
     made = "Augmented" if experiment.data.augment else "TensorDataset"
+    collate = ", collate_fn=mixed" if mixes(experiment) else ""
     train, size = training_samples(experiment, report.info), experiment.data.batch_size
-    normed = any("BatchNorm" in str(layer) for network in experiment.networks.values() for layer in network.layers)
+    normed = has_batch_norm(experiment, report.propagations)
     if normed and train is not None and train % size == 1:
         return (
             "# The last batch would hold a single sample, which BatchNorm cannot train on.\n"
-            f"train_loader = DataLoader({made}(x_train, y_train), BATCH_SIZE, shuffle=True, drop_last=True)\n"
+            f"train_loader = DataLoader({made}(x_train, y_train), BATCH_SIZE, shuffle=True{collate}, drop_last=True)\n"
         )
-    return f"train_loader = DataLoader({made}(x_train, y_train), BATCH_SIZE, shuffle=True)\n"
+    return f"train_loader = DataLoader({made}(x_train, y_train), BATCH_SIZE, shuffle=True{collate})\n"
 
 
 def _predict(report: Report) -> str:
@@ -201,6 +227,22 @@ def _criterion(report: Report) -> str:
     )
 
 
+def _auxiliary(report: Report) -> str:
+    """The losses of auxiliary heads, which torchvision gives in a tuple in train mode."""
+    counts = auxiliary_shares(next(iter(report.propagations.values())).nodes)
+    if not counts:
+        return ""
+    if report.experiment.precision != "fp32":
+        raise RequestError('no code is written for auxiliary heads in mixed precision; take precision = "fp32"')
+    return (
+        "\n\nmain_criterion = criterion\n\n\ndef criterion(outputs, targets):\n"
+        "    if isinstance(outputs, torch.Tensor):\n        return main_criterion(outputs, targets)\n"
+        "    main, *others = outputs\n"
+        f"    extra = [share * main_criterion(other, targets) for share, other in zip({counts!r}, others)]\n"
+        "    return main_criterion(main, targets) + sum(extra)\n\n\n"
+    )
+
+
 def _floats(value: Any) -> tuple[float, ...]:
     return tuple(float(item) for item in value)
 
@@ -211,11 +253,15 @@ def _target_steps(form: str, info: DataInfo, report: Report) -> list[str]:
     steps = []
     if info.kind == "classes":
         shape = next(iter(report.propagations.values())).output_shape
+        mixed = "targets if targets.is_floating_point() else " if mixes(report.experiment) else ""
         steps = [
             "targets = targets.float().unsqueeze(1)"
             if shape == (1,)
-            else f"targets = nn.functional.one_hot(targets, {info.outputs}).float()"
+            else f"targets = {mixed}nn.functional.one_hot(targets, {info.outputs}).float()"
         ]
+        if shape == (1,) and mixed:
+            # Of two classes mixed, the share of the second is what a single output is to give.
+            steps = ["targets = targets[:, 1:] if targets.is_floating_point() else targets.float().unsqueeze(1)"]
     if form == "signs":
         steps.append("targets = targets * 2 - 1")
     if form == "label_list":
@@ -228,7 +274,12 @@ def _target_steps(form: str, info: DataInfo, report: Report) -> list[str]:
     return steps
 
 
-def _optimizer(experiment: Experiment) -> str:
+def _something_frozen(report: Report) -> bool:
+    return any(row.trainable < row.parameters for found in report.propagations.values() for row in found.rows)
+
+
+def _optimizer(report: Report) -> str:
+    experiment = report.experiment
     call = experiment.optimizer
     given = dict(_given("optimizers", call))
     if call.name == "LBFGS":
@@ -241,8 +292,7 @@ def _optimizer(experiment: Experiment) -> str:
             f"optimizer = torch.optim.Muon([p for p in parameters if p.ndim == 2]{texts})\n"
             "other_optimizer = torch.optim.AdamW([p for p in parameters if p.ndim != 2])\n"
         )
-    frozen = any("frozen=True" in str(layer) for network in experiment.networks.values() for layer in network.layers)
-    if not frozen:
+    if not _something_frozen(report):
         return f"optimizer = torch.optim.{call.name}(network.parameters(){texts})\n"
     return f"{trained}optimizer = torch.optim.{call.name}(parameters{texts})\n"
 

@@ -6,9 +6,11 @@ Every block leaves `inputs` and `targets`, and `test_inputs`, `test_targets` whe
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from engine import code_photographs as photographs
 from engine.calls import Call
 from engine.catalogue import bind, find
 from engine.code_network import plain
@@ -41,7 +43,19 @@ inputs = torch.from_numpy(np.concatenate([numbers(column) for column in columns.
 def data_imports(experiment: Experiment, info: DataInfo) -> set[str]:
     """The import lines that the code below needs."""
     name = experiment.data.source.name
-    found = {
+    if name in photographs.SOURCES:
+        found = photographs.photograph_imports(experiment.data.source)
+    else:
+        found = _imports(name, experiment.data.source)
+    if experiment.data.validation.name == "holdout" and info.validation is None:
+        found |= {"import numpy as np", "from sklearn.model_selection import train_test_split"}
+    return found
+
+
+def _imports(name: str, source: Call) -> set[str]:
+    if name == "Tensors" and str(_arguments(source)["path"]).endswith(".safetensors"):
+        return {"from safetensors.torch import load_file"}
+    return {
         "Digits": {"from sklearn.datasets import load_digits"},
         "Diabetes": {"from sklearn.datasets import load_diabetes"},
         "Moons": {"from sklearn.datasets import make_moons"},
@@ -50,15 +64,6 @@ def data_imports(experiment: Experiment, info: DataInfo) -> set[str]:
         "CSV": {"import csv", "import numpy as np"},
         "Tensors": {"import numpy as np"},
     }.get(name, {"from torchvision import datasets"})
-    if name == "Tensors" and str(_arguments(experiment.data.source)["path"]).endswith(".safetensors"):
-        found = {"from safetensors.torch import load_file"}
-    if experiment.data.validation.name == "holdout":
-        found |= {"import numpy as np", "from sklearn.model_selection import train_test_split"}
-    if experiment.data.augment:
-        found |= {"from torch.utils.data import Dataset"}
-        if info.image:
-            found.add("from torchvision.transforms import v2")
-    return found
 
 
 def _arguments(call: Call) -> dict[str, Any]:
@@ -89,6 +94,8 @@ def load_code(source: Call, info: DataInfo, folder: Path) -> str:
         return _csv(given, info)
     if name == "Tensors":
         return _tensors(given, info)
+    if name in photographs.SOURCES:
+        return photographs.photograph_code(source, info, folder)
     return _torchvision(name, folder)
 
 
@@ -187,6 +194,11 @@ def split_code(experiment: Experiment, info: DataInfo) -> str:
         )
     if validation.name == "none":
         return "x_train, y_train = inputs, targets\n"
+    if info.validation is not None:
+        return (
+            "# The validation folder is what is validated on.\n"
+            "x_train, y_train = inputs, targets\nx_val, y_val = validation_inputs, validation_targets\n"
+        )
     given = bind(find("validations", "holdout"), validation)
     fraction, stratify = given.get("fraction", 0.2), given.get("stratify", True)
     state = mix(experiment.seed, Stream.SPLIT) % 2**32
@@ -202,13 +214,25 @@ def split_code(experiment: Experiment, info: DataInfo) -> str:
     )
 
 
-def normalise_code(experiment: Experiment, info: DataInfo, parts: list[str]) -> str:
-    """Normalise the parts, but where images are augmented first: then `mean` and `std` are used later."""
+def normalise_code(
+    experiment: Experiment,
+    info: DataInfo,
+    parts: list[str],
+    trained_with: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> str:
+    """Normalise the parts, but where images are augmented first: then `mean` and `std` are used later.
+
+    `trained_with` are mean and deviation, by channel, of the inputs that the network's weights come from; unless others
+    are asked for, these are taken.
+    """
     normalize = experiment.data.normalize
     if normalize == "none" or info.input_dtype == "int64":
         return ""
     ones = "".join(", 1" for _ in info.input_shape[1:])
-    if normalize == "auto":
+    known = trained_with is not None and len(trained_with[0]) == info.input_shape[0]
+    if normalize == "auto" and trained_with is not None and known:
+        code = "# What the weights were trained with.\n" + _fixed(trained_with, ones)
+    elif normalize == "auto":
         dimensions = (0, *range(2, len(info.input_shape) + 1))
         which = plain(dimensions) if len(dimensions) > 1 else "0"
         code = (
@@ -218,47 +242,14 @@ def normalise_code(experiment: Experiment, info: DataInfo, parts: list[str]) -> 
             "std[std == 0] = 1\n"
         )
     else:
-        sides = [side if isinstance(side, tuple) else (side,) for side in normalize]
-        code = "".join(
-            f"{name} = torch.tensor({list(side)!r}).view(-1{ones})\n"
-            for name, side in zip(("mean", "std"), sides, strict=True)
-        )
+        code = _fixed([side if isinstance(side, tuple) else (side,) for side in normalize], ones)
     later = bool(experiment.data.augment) and info.image
     return code + "".join(f"{part} = ({part} - mean) / std\n" for part in parts if not (later and part == "x_train"))
 
 
-def augment_code(experiment: Experiment, info: DataInfo) -> str:
-    """A data set whose samples are augmented one by one."""
-    calls = experiment.data.augment
-    if not calls:
-        return ""
-    steps = [_transform(call) for call in calls]
-    if info.image:
-        transform = "transform = v2.Compose(\n    [\n" + "".join(f"        {step},\n" for step in steps) + "    ]\n)\n"
-        normalised = experiment.data.normalize != "none"
-        changed = "(transform(self.inputs[index]) - mean) / std" if normalised else "transform(self.inputs[index])"
-    else:
-        spread = " + ".join(f"{bind(find('augmentations', call.name), call)['std']}**2" for call in calls)
-        transform = f"noise = ({spread}) ** 0.5\n"
-        changed = "self.inputs[index] + noise * torch.randn_like(self.inputs[index])"
-    return (
-        f"{transform}\n\n"
-        "class Augmented(Dataset):\n"
-        '    """Samples that are changed at random each time."""\n\n'
-        "    def __init__(self, inputs, targets):\n"
-        "        self.inputs, self.targets = inputs, targets\n\n"
-        "    def __len__(self):\n"
-        "        return len(self.inputs)\n\n"
-        "    def __getitem__(self, index):\n"
-        f"        return {changed}, self.targets[index]\n"
+def _fixed(sides: Sequence[Sequence[float]], ones: str) -> str:
+    """Mean and deviation as they are given."""
+    return "".join(
+        f"{name} = torch.tensor({list(side)!r}).view(-1{ones})\n"
+        for name, side in zip(("mean", "std"), sides, strict=True)
     )
-
-
-def _transform(call: Call) -> str:
-    given = bind(find("augmentations", call.name), call)
-    if call.name == "GaussianNoise":
-        return f"v2.Lambda(lambda x: x + {given['std']} * torch.randn_like(x))"
-    if call.name == "RandomRotation":
-        mode = str(given.pop("interpolation", "bilinear")).upper()
-        return f"v2.RandomRotation({plain(given['degrees'])}, interpolation=v2.InterpolationMode.{mode})"
-    return f"v2.{call.name}({', '.join(f'{name}={plain(value)}' for name, value in given.items())})"

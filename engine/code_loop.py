@@ -11,7 +11,8 @@ class Recipe:
 
     `validates` and `tests` say which parts there are beside the training part (`x_val`, `test_inputs`); `predict` is
     the expression that makes predictions of `outputs`; `monitor` decides which epoch is best; `plateau` is the metric
-    that a schedule waits on, "" without one; `scheduled` is "step", "epoch" or "".
+    that a schedule waits on, "" without one; `scheduled` is "step", "epoch" or ""; `evaluated_at_once` is how many
+    samples an evaluation takes through the network together; `frozen` says whether something never trains.
     """
 
     validates: bool
@@ -32,6 +33,8 @@ class Recipe:
     precision: str
     ema: float | None
     patience: int | None
+    frozen: bool = False
+    evaluated_at_once: str = "1000"
 
     @property
     def evaluated(self) -> str:
@@ -53,7 +56,23 @@ def _before(recipe: Recipe) -> str:
         )
     if recipe.precision == "fp16":
         lines.append("scaler = torch.amp.GradScaler()")
+    if recipe.frozen:
+        lines.append(SET_TRAINING)
     return "".join(f"{line}\n" for line in lines)
+
+
+SET_TRAINING = '''
+
+def set_training(model):
+    """Train mode, but for what is frozen: a frozen BatchNorm keeps its running statistics."""
+    model.train()
+    for module in model.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
+
+
+set_training(network)'''
 
 
 def _evaluate(recipe: Recipe) -> str:
@@ -62,8 +81,8 @@ def _evaluate(recipe: Recipe) -> str:
         "def evaluate(model, inputs, targets):",
         '    """Loss and metrics over all samples."""',
         "    model.eval()",
-        "    outputs = torch.cat([model(batch.to(DEVICE)) for batch in inputs.split(1000)])",
-        "    model.train()",
+        f"    outputs = torch.cat([model(batch.to(DEVICE)) for batch in inputs.split({recipe.evaluated_at_once})])",
+        "    set_training(model)" if recipe.frozen else "    model.train()",
         "    targets = targets.to(DEVICE)",
         "    loss = criterion(outputs, targets).item()",
         f"    predictions = {recipe.predict}",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from engine import layers
+from engine import code_backbone, layers
 from engine.build import initialised
-from engine.calls import Call, format_value
+from engine.calls import Call, Table, format_value
 from engine.catalogue import bind, find
+from engine.errors import RequestError
+from engine.freezing import backbone_nodes
 from engine.nodes import Node, is_container
+from engine.preprocessing import asked
 
 LINE = 96
 
@@ -88,13 +91,16 @@ def imports_of(nodes: Iterable[Node]) -> set[str]:
         if ":" in node.call.name:
             module, _, name = node.entry.name.partition(":")
             found.add(f"from {module} import {name.partition('.')[0]}")
-    return found
+    backbones = list(backbone_nodes(tuple(nodes)))
+    return found | (code_backbone.imports(backbones) if backbones else set())
 
 
 def own_classes(nodes: Iterable[Node]) -> str:
     """The definitions of the layers that torch.nn lacks, those that are used."""
     used = {node.entry.name for node in every(nodes)}
-    return "".join(f"\n{text}" for name, text in OWN.items() if name in used)
+    texts = [text for name, text in OWN.items() if name in used]
+    backbones = list(backbone_nodes(tuple(nodes)))
+    return "".join(f"\n{text}" for text in [*texts, *([code_backbone.definition(backbones)] if backbones else [])])
 
 
 def every(nodes: Iterable[Node]) -> Iterable[Node]:
@@ -124,6 +130,9 @@ def module(node: Node) -> str:
 
 def _parts(node: Node) -> tuple[str, list[str]]:
     entry = node.entry
+    if entry.name == "Backbone":
+        named = [f"{name}={_value(value)}" for name, value in code_backbone.arguments(node)]
+        return "backbone", [_value(node.arguments["name"]), *named]
     if not is_container(entry):
         return _class(entry.name), _arguments(node)
     chains = dict(node.children)
@@ -179,7 +188,7 @@ def plain(value: object) -> str:
     if isinstance(value, tuple):
         inner = ", ".join(plain(item) for item in value)
         return f"({inner},)" if len(value) == 1 else f"({inner})"
-    if value is None or isinstance(value, bool | int | float | Call):
+    if value is None or isinstance(value, bool | int | float | Call | Table):
         return format_value(value)
     if isinstance(value, str):
         text = repr(value)
@@ -202,10 +211,17 @@ def _indented(text: str, by: int, end: str = "") -> list[str]:
 
 
 def _begin(nodes: tuple[Node, ...], without: frozenset[str], init: Call | None) -> list[str]:
-    """Initialisers and frozen layers."""
+    """Initialisers and frozen layers. Raises RequestError where an initialiser would undo trained weights: a run reads
+    these after it, and the script before it."""
+    trained = {node.path for node in backbone_nodes(nodes) if asked(node) is not None}
     lines: list[str] = []
     chosen: dict[Call, list[str]] = {}
     for node, initialiser in initialised(nodes, init):
+        if node.path in trained:
+            raise RequestError(
+                "no code is written for an init around a Backbone with trained weights; give it to the other layers, "
+                f"as in Linear(classes, init={initialiser})"
+            )
         if node.path not in without:
             chosen.setdefault(initialiser, []).append(node.path)
     for call, paths in chosen.items():
@@ -218,5 +234,7 @@ def _begin(nodes: tuple[Node, ...], without: frozenset[str], init: Call | None) 
             f"            nn.init.{entry.name}(parameter{arguments})",
         ]
     frozen = [node.path for node in every(nodes) if node.call.get("frozen") is True]
+    for node in backbone_nodes(nodes):
+        lines += code_backbone.frozen_lines(node)
     lines += [f'network.get_submodule("{path}").requires_grad_(False)' for path in frozen]
     return lines

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from engine.calls import Call, Symbol, Value
+from engine.calls import Call, Symbol, Table, Value
 
 
 class _Required:
@@ -236,6 +236,8 @@ def _fits(annotation: object, value: Value) -> bool:
             return isinstance(value, tuple) and all(_fits(int, item) for item in value)
         if annotation.__name__ == "Tensor":
             return isinstance(value, tuple | int | float) and not isinstance(value, bool)
+        if annotation is Table:
+            return isinstance(value, Table)
         # A class of PyTorch's: only a call can make one.
         return isinstance(value, Call)
     return True
@@ -256,6 +258,8 @@ def _words(annotation: object) -> list[str]:
         return [f"a tuple of {len(arguments)}"]
     if _is_sequence(origin) or annotation in (tuple, list):
         return ["a tuple"]
+    if annotation is Table:
+        return ["a table"]
     if inspect.isclass(annotation):
         return (
             ["a tuple"]

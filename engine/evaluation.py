@@ -74,7 +74,9 @@ def watch_units(session: Session) -> None:
 
 def batch_size(session: Session) -> int:
     """How many samples to measure at once, so that their activations stay small."""
+    skipped = 0 if session.cached is None else session.cached.layers
     size = max(
-        sum(row.activation_bytes for row in found.rows if row.depth == 0) for found in session.propagations.values()
+        sum([row.activation_bytes for row in found.rows if row.depth == 0][skipped:])
+        for found in session.propagations.values()
     )
     return min(BATCH, max(session.experiment.data.batch_size, BATCH_BYTES // max(size, 1)))

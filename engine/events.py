@@ -37,7 +37,12 @@ class Opened:
 @dataclass(frozen=True, slots=True)
 class Started:
     """What is about to be trained. `modules` has one dict a layer: path, call, output_shape (no batch dimension),
-    parameters, trainable, macs, depth. `memory` is in bytes; `train`, `val` and `test` count samples."""
+    parameters, trainable, macs, depth. `memory` is in bytes; `train`, `val` and `test` count samples.
+
+    `features` is there where the network trains on kept outputs of its frozen beginning: "layers" (that beginning, as a
+    text), "samples", the "seconds" that computing them took (now, or when they were made: "reused"), and how many
+    seconds an epoch they save ("saved"). `normalisation` is what inputs were normalised with, "mean" and "std" by
+    channel or column."""
 
     device: str
     precision: str
@@ -55,6 +60,8 @@ class Started:
     memory: dict[str, Any]
     start_epoch: int = 0
     start_step: int = 0
+    features: dict[str, Any] | None = None
+    normalisation: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +374,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "str": _text,
     "bool": _bool,
     "dict[str, Any]": _object,
+    "dict[str, Any] | None": _or_none(_object),
     "dict[str, float]": lambda value: {key: _float(item) for key, item in _object(value).items()},
     "tuple[int, ...]": _several(_int),
     "tuple[str, ...]": _several(_text),

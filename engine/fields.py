@@ -11,6 +11,7 @@ from typing import TypeVar
 from engine.calls import Call, CallError, escape, parse_call
 
 T = TypeVar("T")
+MEMORY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?(MiB|GiB)")
 
 
 def to_call(value: object) -> Call:
@@ -61,6 +62,19 @@ def metric(value: str) -> str:
     return value
 
 
+def memory(value: str) -> str:
+    """ "auto", or a size such as "512 MiB"."""
+    if value != "auto" and not MEMORY.fullmatch(value):
+        raise ValueError(f'found {shown(value)}; write "auto", or a size such as "512 MiB" or "2 GiB"')
+    return value
+
+
+def memory_bytes(value: str) -> int | None:
+    """The bytes of a size that `memory` let through; None for "auto"."""
+    found = MEMORY.fullmatch(value)
+    return None if found is None else int(float(found[1]) * {"MiB": 1 << 20, "GiB": 1 << 30}[found[2]])
+
+
 Channels = float | tuple[float, ...]
 
 
@@ -83,6 +97,14 @@ def to_normalize(value: object) -> str | tuple[Channels, Channels]:
     if min(std if isinstance(std, tuple) else (std,)) <= 0:
         raise ValueError(f"found the standard deviation {shown(value[1])}; it must be greater than 0")
     return mean, std
+
+
+def plain(name: str, value: object) -> object:
+    """The value of the field `name` as TOML has it."""
+    if isinstance(value, Call):
+        text = str(value)
+        return text.removesuffix("()") if name == "validation" else text
+    return [plain("", item) for item in value] if isinstance(value, tuple) else value
 
 
 def shown(value: object) -> str:

@@ -67,6 +67,10 @@ def candidates(failure: Failure) -> Iterator[Fix]:
     elif failure.reason == "parallel":
         other = "cat" if failure.arguments.get("merge") == "add" else "add"
         yield _replace(failure, _set(failure, "merge", other))
+    elif failure.reason == "channels":
+        yield _insert(failure, Call("Conv2d", (3, 1)))
+    elif failure.reason == "size":
+        yield _insert(failure, Call("Upsample", (int(failure.expected),)))
     elif failure.reason == "torch" and failure.entry is not None:
         yield from _arguments(failure)
 

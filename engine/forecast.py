@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import psutil
 import torch
@@ -13,7 +13,7 @@ from engine import optimize
 from engine.calls import Call
 from engine.device import resolve
 from engine.errors import LayerlabError, RequestError
-from engine.shapes import Propagation
+from engine.shapes import Propagation, Row
 from engine.spec import Experiment
 
 
@@ -21,13 +21,14 @@ def forecast(experiment: Experiment, propagations: Mapping[str, Propagation]) ->
     """Bytes that training will take: weights, gradients, optimizer state, activations of a batch, and what is free.
 
     The optimizer's state is measured by taking a step with a small matrix. Activations are what the layers put out for
-    one batch, kept for the way back; workspaces of the kernels come on top.
+    one batch, kept for the way back from the first layer on that trains at some time; workspaces of the kernels come on
+    top.
     """
     # A container's row counts all that it holds.
     top = [row for found in propagations.values() for row in found.rows if row.depth == 0]
     weights = 4 * sum(row.parameters for row in top)
     trainable = sum(row.trainable for row in top)
-    activations = sum(row.activation_bytes for row in top)
+    activations = sum(_kept(found.rows) for found in propagations.values())
     bytes_of = {
         "weights": weights,
         "gradients": 4 * trainable,
@@ -35,6 +36,32 @@ def forecast(experiment: Experiment, propagations: Mapping[str, Propagation]) ->
         "activations": activations * experiment.data.batch_size,
     }
     return bytes_of | {"total": sum(bytes_of.values()), "available": available_bytes(experiment.device)}
+
+
+def _kept(rows: Sequence[Row]) -> int:
+    """Bytes of activations that one sample takes at most: what comes before anything that trains is not kept."""
+    kept, passing = _activations(rows, 0)
+    return max(kept, passing)
+
+
+def _activations(rows: Sequence[Row], depth: int) -> tuple[int, int]:
+    """What is kept of the rows of a depth and those in them, and the most that is there for a moment before."""
+    kept = passing = 0
+    begins = [index for index, row in enumerate(rows) if row.depth == depth]
+    for index, end in zip(begins, [*begins[1:], len(rows)], strict=False):
+        row, inside = rows[index], rows[index + 1 : end]
+        held = sum(other.activation_bytes for other in inside if other.depth == depth + 1)
+        if kept:
+            kept += row.activation_bytes
+        elif not row.trainable:
+            passing = max(passing, row.activation_bytes)
+        elif inside:
+            within, before = _activations(inside, depth + 1)
+            kept += within + row.activation_bytes - held
+            passing = max(passing, before)
+        else:
+            kept += row.activation_bytes
+    return kept, passing
 
 
 def _optimizer_bytes(call: Call, trainable: int, device: str) -> int:

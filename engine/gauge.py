@@ -77,6 +77,10 @@ class Gauge:
                 total += size
         return chosen
 
+    def training_changed(self) -> None:
+        """Other parameters train than before: updates are measured of these from the next step on."""
+        self._copied = self._within_limit()
+
     # -- a step
 
     def begin(self, steppers: Iterable[Stepper]) -> bool:

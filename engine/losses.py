@@ -26,24 +26,26 @@ class LossRule:
     `output` is what the network must give: "logits", "log_probabilities", "probabilities", "scores" (anything, as
     margin losses and squared errors take it) or "mean_and_variance". `target` is the form of the target: "index"
     (class numbers), "one_hot", "labels" (0/1 for each output), "signs" (-1/+1 for each output), "label_list" (indices
-    of the labels that apply, padded with -1) or "values".
+    of the labels that apply, padded with -1) or "values". `soft`: the loss of a target between two, as mixed samples
+    have it, means something.
     """
 
     output: str
     target: str
     tasks: tuple[str, ...]
+    soft: bool = True
 
 
 _BOTH = ("Classification", "Regression")
 RULES: Mapping[str, LossRule] = {
     "CrossEntropyLoss": LossRule("logits", "index", ("Classification",)),
-    "NLLLoss": LossRule("log_probabilities", "index", ("Classification",)),
-    "MultiMarginLoss": LossRule("scores", "index", ("Classification",)),
+    "NLLLoss": LossRule("log_probabilities", "index", ("Classification",), soft=False),
+    "MultiMarginLoss": LossRule("scores", "index", ("Classification",), soft=False),
     "BCEWithLogitsLoss": LossRule("logits", "labels", ("Classification",)),
     "BCELoss": LossRule("probabilities", "labels", ("Classification",)),
     "MultiLabelSoftMarginLoss": LossRule("logits", "labels", ("Classification",)),
-    "MultiLabelMarginLoss": LossRule("scores", "label_list", ("Classification",)),
-    "SoftMarginLoss": LossRule("logits", "signs", ("Classification",)),
+    "MultiLabelMarginLoss": LossRule("scores", "label_list", ("Classification",), soft=False),
+    "SoftMarginLoss": LossRule("logits", "signs", ("Classification",), soft=False),
     "KLDivLoss": LossRule("log_probabilities", "one_hot", ("Classification",)),
     "MSELoss": LossRule("scores", "values", _BOTH),
     "L1Loss": LossRule("scores", "values", _BOTH),
@@ -52,6 +54,18 @@ RULES: Mapping[str, LossRule] = {
     "GaussianNLLLoss": LossRule("mean_and_variance", "values", ("Regression",)),
     "PoissonNLLLoss": LossRule("scores", "values", ("Regression",)),
 }
+
+# What the loss of an auxiliary head counts beside that of the network's own output, in the order of torchvision's named
+# tuples: 0.3 each as in Szegedy et al., arXiv:1409.4842; 0.4 for Inception v3 as torchvision's own trainings take it.
+AUXILIARY: Mapping[str, tuple[float, ...]] = {"InceptionOutputs": (0.4,), "GoogLeNetOutputs": (0.3, 0.3)}
+
+
+def with_auxiliary(output: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, tuple[tuple[float, Tensor], ...]]:
+    """The output (N, K) of a network, and those of its auxiliary heads with what their losses count."""
+    if isinstance(output, Tensor):
+        return output, ()
+    return output[0], tuple(zip(AUXILIARY[type(output).__name__], output[1:], strict=True))
+
 
 # Their mean is divided by the class weights of the batch's targets; every other one by the number of samples.
 _MEAN_BY_WEIGHT = frozenset({"CrossEntropyLoss", "NLLLoss"})
@@ -81,6 +95,17 @@ def rule_of(loss: Call, task: str) -> LossRule:
     if reduction not in ("mean", "batchmean"):
         raise RequestError(f"`{loss}`: reduction={reduction!r} cannot be trained on; leave it out: the mean is taken")
     return rule
+
+
+def mixing_problem(loss: Call, task: str) -> str | None:
+    """Why the targets of mixed samples are nothing for a loss that serves the task; None where it takes them."""
+    if not rule_of(loss, task).soft:
+        taking = ", ".join(name for name, rule in RULES.items() if task in rule.tasks and rule.soft)
+        return f"`{loss}` takes no mixed targets; these losses do: {taking}"
+    ignored = bind(find("losses", loss.name), loss).get("ignore_index", -100)
+    if isinstance(ignored, int) and ignored >= 0:
+        return f"`{loss}` cannot leave out class {ignored} where targets are mixed; leave ignore_index out"
+    return None
 
 
 class Criterion:
@@ -113,8 +138,13 @@ class Criterion:
         self._ignored: int | None = self.loss.ignore_index if by_weight and "ignore_index" in arguments else None
 
     def target(self, target: Tensor) -> Tensor:
-        """The target of the data in the form that the loss wants: (N,) indices or (N, outputs)."""
+        """The target of the data in the form that the loss wants: (N,) indices or (N, outputs).
+
+        Classes that were mixed, float32 (N, classes), are wanted so by every loss that takes them.
+        """
         form = self.rule.target
+        if self.single_label and target.is_floating_point():
+            return target[:, 1:] if self.binary else target
         if form == "index":
             return target
         if not self.single_label:
@@ -155,9 +185,10 @@ class Criterion:
         """What the mean loss of this batch was divided by: how much it counts in the mean over an epoch.
 
         The number of samples; with class weights or an ignored class the sum of the weights, as CrossEntropyLoss and
-        NLLLoss divide by that. That sum stays on a device other than the CPU: a step would wait for its number.
+        NLLLoss divide by that. That sum stays on a device other than the CPU: a step would wait for its number. Where
+        targets are mixed CrossEntropyLoss divides by the number of samples, with class weights as well.
         """
-        if self._class_weight is None and self._ignored is None:
+        if target.is_floating_point() or (self._class_weight is None and self._ignored is None):
             return float(len(target))
         weights = torch.ones_like(target, dtype=torch.float32)
         if self._class_weight is not None:

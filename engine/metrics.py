@@ -131,7 +131,9 @@ class ClassMeter(Meter):
     """Accuracy, macro F1 and, from six classes, top-5 accuracy of single-label predictions.
 
     Kept as a confusion matrix (rows: the true class). Macro F1 is the plain mean of each class's F1 over the classes
-    that occur in the targets or the predictions, as scikit-learn's `f1_score(average="macro")` takes it.
+    that occur in the targets or the predictions, as scikit-learn's `f1_score(average="macro")` takes it. Of classes
+    that were mixed, float32 (N, classes), the heavier one is the answer: accuracy in training then says how often the
+    larger part was recognised, and lies below that of the same network on samples as they are.
     """
 
     def __init__(self, classes: int, device: torch.device, predict: Any, top5: bool) -> None:
@@ -147,6 +149,8 @@ class ClassMeter(Meter):
         return {"confusion": self.confusion, "among_five": self._among_five}
 
     def _count(self, output: Tensor, target: Tensor) -> None:
+        if target.is_floating_point():
+            target = target.argmax(1)
         cell = target * self._classes + self._predict(output)
         self.confusion.scatter_add_(0, cell, torch.ones_like(cell))
         if self._top5:
@@ -172,7 +176,8 @@ class ClassMeter(Meter):
 class LabelMeter(Meter):
     """Accuracy (every label of a sample right) and macro F1 over the labels, for targets of several labels.
 
-    A label that never occurs and is never predicted has an F1 of 0, as scikit-learn has it with `zero_division=0`.
+    A label that never occurs and is never predicted has an F1 of 0, as scikit-learn has it with `zero_division=0`. Of
+    labels that were mixed, those above one half apply.
     """
 
     def __init__(self, labels: int, device: torch.device, predict: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 from engine.calls import Call
 from engine.catalogue import bind, find
 from engine.errors import RequestError
+from engine.freezing import Group
 from engine.metrics import higher_is_better
 from engine.rules import RUN_LENGTHS
 
@@ -21,33 +23,72 @@ from engine.rules import RUN_LENGTHS
 PER_BATCH = frozenset({"OneCycleLR", "CyclicLR"})
 # These call back for the loss several times a step.
 WANTS_CLOSURE = frozenset({"LBFGS"})
+# One parameter group is all that these take.
+ONE_RATE = frozenset({"LBFGS"})
+# What schedules name as rates: each parameter group is given its share of them.
+RATES = {
+    "OneCycleLR": ("max_lr",),
+    "CyclicLR": ("base_lr", "max_lr"),
+    "ReduceLROnPlateau": ("min_lr",),
+    "SWALR": ("swa_lr",),
+}
 # A rate of 0 that was set is kept as this one, too small to train anything: from 0 the shape of a schedule could not
 # be scaled back. What schedules make of it stays below the second number, and is told as 0.
 NO_RATE, STILL_NO_RATE = 1e-30, 1e-25
 
 
 def build_optimizers(call: Call, parameters: Iterable[nn.Parameter]) -> list[Optimizer]:
-    """The optimizer of a call over all parameters that are trained, each exactly once.
+    """The optimizer of a call over all parameters that want gradients, each exactly once, at the full learning rate.
+
+    Raises what `build_grouped` raises.
+    """
+    return build_grouped(call, [Group(tuple({id(p): p for p in parameters if p.requires_grad}.values()))])
+
+
+def build_grouped(call: Call, groups: Sequence[Group]) -> list[Optimizer]:
+    """The optimizer of a call with a parameter group for each share of the learning rate, in their order.
 
     Muon takes matrices alone; biases, norms and convolution kernels go to a second optimizer, AdamW with its defaults.
-    Raises RequestError where the call is wrong or nothing can be trained.
+    Groups hold what is thawed later, too. Raises RequestError where the call is wrong, nothing can be trained, or the
+    optimizer (LBFGS) has one rate for all.
     """
     entry = find("optimizers", call.name)
     arguments = dict(bind(entry, call))
     if call.name == "LBFGS":
         # With PyTorch's default of no search, a few steps on batches end in NaN.
         arguments.setdefault("line_search_fn", "strong_wolfe")
-    seen: dict[int, nn.Parameter] = {id(p): p for p in parameters if p.requires_grad}
-    trained = list(seen.values())
-    if not trained:
+    groups = [group for group in groups if group.parameters]
+    if not groups:
         raise RequestError("nothing to train: every parameter is frozen, or the network has none")
+    if call.name in ONE_RATE and len(groups) > 1:
+        raise RequestError(
+            f"{call.name} has one rate for all layers; leave lr_scale out, or take another optimizer, such as SGD"
+        )
     with refused(call):
         if call.name == "Muon":
-            matrices = [p for p in trained if p.ndim == 2]
-            others = [p for p in trained if p.ndim != 2]
-            made = [entry.target(matrices, **arguments)] if matrices else []
-            return made + ([torch.optim.AdamW(others)] if others else [])
-        return [entry.target(trained, **arguments)]
+            matrices = [_part(group, lambda p: p.ndim == 2) for group in groups]
+            others = [_part(group, lambda p: p.ndim != 2) for group in groups]
+            made = [_grouped(entry.target, matrices, arguments)] if any(g.parameters for g in matrices) else []
+            return made + ([_grouped(torch.optim.AdamW, others, {})] if any(g.parameters for g in others) else [])
+        return [_grouped(entry.target, groups, arguments)]
+
+
+def _part(group: Group, belongs: Callable[[nn.Parameter], bool]) -> Group:
+    return Group(tuple(parameter for parameter in group.parameters if belongs(parameter)), group.lr_scale)
+
+
+def _grouped(target: Callable[..., Any], groups: Sequence[Group], arguments: Mapping[str, Any]) -> Optimizer:
+    """Where there is one group at the full rate, just what PyTorch makes of a list of parameters."""
+    groups = [group for group in groups if group.parameters]
+    if len(groups) == 1:
+        optimizer: Optimizer = target(list(groups[0].parameters), **arguments)
+    else:
+        optimizer = target([{"params": list(group.parameters)} for group in groups], **arguments)
+    for made, group in zip(optimizer.param_groups, groups, strict=True):
+        if group.lr_scale != 1.0:
+            made["lr"] = made["lr"] * group.lr_scale
+            made["lr_scale"] = group.lr_scale
+    return optimizer
 
 
 @contextmanager
@@ -90,6 +131,7 @@ class Schedule:
         self.per_batch = call is not None and call.name in PER_BATCH
         self.on_plateau = call is not None and call.name == "ReduceLROnPlateau"
         self._schedulers = [] if call is None else [self._build(call, optimizer) for optimizer in self._optimizers]
+        self._keep_ratios()
 
     def _build(self, call: Call, optimizer: Optimizer, inner: bool = False) -> LRScheduler:
         entry = find("schedulers", call.name)
@@ -104,6 +146,11 @@ class Schedule:
         if call.name in PER_BATCH and not {"momentum", "betas"} & set(optimizer.defaults):
             # torch cycles the momentum unless told otherwise, and refuses optimizers that have none.
             arguments.setdefault("cycle_momentum", False)
+        shares = _shares(optimizer)
+        for name in RATES.get(call.name, ()) if shares != [1.0] else ():
+            rate = arguments.get(name)
+            if isinstance(rate, int | float):
+                arguments[name] = [rate * share for share in shares]
         parts = arguments.get("schedulers")
         if parts is not None:
             arguments["schedulers"] = [self._build(part, optimizer, inner=True) for part in self._calls(call, parts)]
@@ -134,6 +181,7 @@ class Schedule:
             # Epochs that were added come after the end of the cycle: the rate stays where it ended.
             if not isinstance(scheduler, OneCycleLR) or scheduler.last_epoch < scheduler.total_steps - 1:
                 scheduler.step()
+        self._keep_ratios()
 
     def after_epoch(self, metrics: Mapping[str, float]) -> None:
         """One epoch is done and measured."""
@@ -144,6 +192,19 @@ class Schedule:
                 scheduler.step(metrics[self._monitor])
             else:
                 scheduler.step()
+        self._keep_ratios()
+
+    def _keep_ratios(self) -> None:
+        """Some schedules end at a rate that is the same for every group (CosineAnnealingLR's eta_min), or leave out
+        what is small (a plateau's eps): the groups of an optimizer follow the first of it there."""
+        if not self._schedulers:
+            return
+        for optimizer in self._optimizers:
+            first, *others = optimizer.param_groups
+            for group in others:
+                wanted = float(first["lr"]) * group.get("lr_scale", 1.0) / first.get("lr_scale", 1.0)
+                if not math.isclose(float(group["lr"]), wanted, rel_tol=1e-9):
+                    group["lr"] = wanted
 
     def rehearse(self, call: Call, epochs: int) -> None:
         """Go through epochs of one step each: some arguments are refused only on the way. Raises RequestError."""
@@ -159,8 +220,9 @@ class Schedule:
         factor = lr / before if before > 0 else None
         scaled = ("initial_lr", "max_lr", "min_lr", "base_lr")
         for optimizer in self._optimizers:
+            first = optimizer.param_groups[0].get("lr_scale", 1.0)
             for group in optimizer.param_groups:
-                value = lr if factor is None else float(group["lr"]) * factor
+                value = lr * group.get("lr_scale", 1.0) / first if factor is None else float(group["lr"]) * factor
                 group["lr"] = torch.full_like(group["lr"], value) if isinstance(group["lr"], torch.Tensor) else value
                 for key in scaled:
                     if factor is not None and key in group:
@@ -188,6 +250,11 @@ class Schedule:
         """Take up what `state` gave."""
         for scheduler, state in zip(self._schedulers, states, strict=True):
             _load_plain_state(scheduler, state)
+
+
+def _shares(optimizer: Optimizer) -> list[float]:
+    """The share of the learning rate that each group of an optimizer has."""
+    return [float(group.get("lr_scale", 1.0)) for group in optimizer.param_groups]
 
 
 def _plain_state(scheduler: LRScheduler) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""Experiments to start from. All of them train on embedded data; the networks for images take 8 to 32 pixels a side."""
+"""Experiments to start from.
+
+Most train on embedded data, and their networks for images take 8 to 32 pixels a side. Those called cats-dogs train on
+photographs in the data folder's cats-dogs, named as Kaggle's Dogs vs. Cats names them: cat.0.jpg, dog.0.jpg, ...
+"""
 
 from __future__ import annotations
 
@@ -29,8 +33,8 @@ optimizer = "{optimizer}"
 source = "{source}"
 batch_size = {batch_size}
 normalize = {normalize}
-validation = "holdout(0.2)"
-
+{augment}validation = "holdout(0.2)"
+{features}
 [network]
 layers = [
 """
@@ -47,11 +51,15 @@ def _toml(
     source: str = "Digits()",
     batch_size: int = 64,
     normalize: str = "[0.5, 0.5]",
+    augment: tuple[str, ...] = (),
+    cache_features: bool = False,
 ) -> str:
     """The experiment as a person would write it."""
     head = _HEAD.format(
         name=name, task=task, epochs=epochs, loss=loss, optimizer=optimizer, source=source, batch_size=batch_size,
         normalize=normalize, scheduler=f'scheduler = "{scheduler}"\n' if scheduler else "",
+        augment="augment = [\n" + "".join(f'    "{call}",\n' for call in augment) + "]\n" if augment else "",
+        features="cache_features = true\n" if cache_features else "",
     )  # fmt: skip
     return head + "".join(f'    "{layer}",\n' for layer in layers) + "]\n"
 
@@ -63,6 +71,25 @@ def _block(channels: int, stride: int = 1) -> str:
     first = convolution if stride == 1 else f"Conv2d({channels}, 3, stride={stride}, padding=1, bias=False)"
     shortcut = "" if stride == 1 else f", shortcut=Conv2d({channels}, 1, stride={stride}, bias=False)"
     return f"Residual(BatchNorm2d(), ReLU(), {first}, BatchNorm2d(), ReLU(), {convolution}{shortcut})"
+
+
+def _vgg16(name: str, cache_features: bool) -> str:
+    """VGG16's convolutions as they were pretrained, with scores of its own on top."""
+    return _toml(
+        name,
+        "Backbone('vgg16', until='features', frozen='all')",
+        "Flatten()",
+        "Linear(256)",
+        "ReLU()",
+        "Dropout(0.5)",
+        "Linear(classes)",
+        epochs=10,
+        optimizer="Adam(lr=0.0001)",
+        source="LabelledFiles('cats-dogs', size=224)",
+        batch_size=32,
+        normalize='"auto"',
+        cache_features=cache_features,
+    )
 
 
 _ALL = (
@@ -193,6 +220,56 @@ _ALL = (
             batch_size=32,
             normalize='"auto"',
         ),
+    ),
+    Preset(
+        "cats-dogs-cnn",
+        "a small network of its own for photographs of cats and dogs, 64 pixels a side",
+        _toml(
+            "cats-dogs-cnn",
+            *(
+                layer
+                for channels in (16, 32, 64, 128)
+                for layer in (f"Conv2d({channels}, 3, padding=1)", "BatchNorm2d()", "ReLU()", "MaxPool2d(2)")
+            ),
+            "Flatten()",
+            "Dropout(0.5)",
+            "Linear(128)",
+            "ReLU()",
+            "Linear(classes)",
+            epochs=15,
+            optimizer="AdamW(lr=0.001, weight_decay=0.01)",
+            scheduler="OneCycleLR(max_lr=0.003)",
+            source="LabelledFiles('cats-dogs', size=64)",
+            batch_size=32,
+            normalize='"auto"',
+            augment=("RandomHorizontalFlip()", "RandomCrop(64, padding=6)"),
+        ),
+    ),
+    # Two rates: the last stage, which was pretrained, changes a tenth as fast as the head, which was not.
+    Preset(
+        "cats-dogs-resnet18",
+        "a pretrained ResNet18 on the same photographs: its last stage and a new head are trained",
+        _toml(
+            "cats-dogs-resnet18",
+            "Backbone('resnet18', frozen='to:layer3', lr_scale={'layer4': 0.1})",
+            epochs=5,
+            optimizer="SGD(lr=0.01, momentum=0.9)",
+            scheduler="CosineAnnealingLR(T_max=epochs)",
+            source="LabelledFiles('cats-dogs', size=224)",
+            batch_size=32,
+            normalize='"auto"',
+            augment=("RandomHorizontalFlip()",),
+        ),
+    ),
+    Preset(
+        "cats-dogs-vgg16",
+        "a pretrained VGG16 that stays as it is, with a head of its own",
+        _vgg16("cats-dogs-vgg16", cache_features=False),
+    ),
+    Preset(
+        "cats-dogs-vgg16-cached",
+        "the same, what VGG16 makes of each photograph computed once and kept",
+        _vgg16("cats-dogs-vgg16-cached", cache_features=True),
     ),
 )
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}

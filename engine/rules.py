@@ -165,9 +165,12 @@ REFUSED_SCHEDULERS: Mapping[str, str] = {
 }
 BASES = frozenset({"Optimizer", "LRScheduler"})
 
+# What a Backbone is told of the data and of its place in the network.
+BACKBONE_INFERRED = ("num_classes", "input_shape", "auxiliary")
+
 # Arguments that are not a person's to give.
 EXCLUDED: Mapping[str, frozenset[str]] = {
-    "layers": frozenset({"self", "device", "dtype", "process_group"}),
+    "layers": frozenset({"self", "device", "dtype", "process_group", *BACKBONE_INFERRED}),
     "losses": frozenset({"self", "device", "dtype", "size_average", "reduce", "distance_function", "options"}),
     "optimizers": frozenset({"self", "params"}),
     "schedulers": frozenset({"self", "optimizer", "last_epoch", "verbose", "scale_fn"}),
@@ -175,4 +178,13 @@ EXCLUDED: Mapping[str, frozenset[str]] = {
 }
 
 # Keywords that any layer takes beside its own.
-RESERVED = ("init", "frozen")
+RESERVED = ("init", "frozen", "lr_scale", "thaw")
+
+# -- backbones ---------------------------------------------------------------------------------------------------------
+
+# The side of a picture that transformers of a fixed size take is a multiple of this: the size of a patch, for MaxViT
+# that of a window after five halvings. By the beginning of the model's name; vit_h_14 has patches of 14.
+SIZE_STEPS: Mapping[str, int] = {"vit_b_16": 16, "vit_l_16": 16, "vit_b_32": 32, "vit_l_32": 32, "vit_h_14": 14,
+                                 "maxvit": 224}  # fmt: skip
+# The auxiliary head of Inception v3 pools and convolves what is left of a picture, 5 × 5 both times.
+AUXILIARY_SMALLEST: Mapping[str, int] = {"inception_v3": 299}

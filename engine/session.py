@@ -13,20 +13,19 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from engine import device as devices
-from engine import diagnosis, evaluation, snapshot
+from engine import diagnosis, evaluation, freezing, requested, snapshot
 from engine.announcement import announcement, labelled
-from engine.build import build_network
+from engine.build import initial_networks
+from engine.cached_training import Cached
 from engine.checkpoint_plan import CheckpointPlan
-from engine.control import Mailbox, Request
+from engine.control import Mailbox
 from engine.data.prepare import Prepared
 from engine.errors import RunError
 from engine.events import (
     Checkpoint,
-    Controlled,
     EpochEnded,
     Event,
     Measured,
@@ -38,15 +37,15 @@ from engine.events import (
 from engine.gauge import Gauge
 from engine.health import Health
 from engine.metrics import improves
-from engine.optimize import WANTS_CLOSURE, Schedule, build_optimizers
+from engine.optimize import WANTS_CLOSURE, Schedule, build_grouped
 from engine.shapes import Propagation
 from engine.snapshot import Best
 from engine.spec import Experiment
 from engine.stepping import NonFiniteLoss, Stepper, set_training
 from engine.tasks import Outcome, Setting, Task
+from engine.weights import State
 
 PROGRESS_SECONDS = 0.25
-WAYS_TO_END = ("", "stop_epoch", "stop", "discard")  # the later one counts where several were asked for
 
 
 class Session:
@@ -60,8 +59,12 @@ class Session:
         prepared: Prepared,
         mailbox: Mailbox,
         memory: Mapping[str, int] | None = None,
+        cached: Cached | None = None,
+        weights: Mapping[str, Mapping[str, State]] | None = None,
     ) -> None:
-        """`propagations` are the networks as the shape check found them; `memory` is its forecast, in bytes.
+        """`propagations` are the networks as the shape check found them; `memory` is its forecast, in bytes. With
+        `cached` the data is features, and what comes after the frozen beginning is trained on them. `weights` are
+        those of each network's backbones.
 
         Raises RequestError where the optimizer, the schedule or the loss cannot be built.
         """
@@ -71,18 +74,20 @@ class Session:
         self.device = devices.resolve(experiment.device)
         autocast = devices.autocast_type(experiment.precision, self.device)
 
-        torch.manual_seed(experiment.seed)
-        self.networks: dict[str, nn.Module] = {
-            name: build_network(found, experiment.networks[name].init).to(self.device)
-            for name, found in propagations.items()
-        }
+        self.cached = cached
+        self.networks: dict[str, nn.Module] = {}
+        if cached is None:
+            self.networks |= initial_networks(experiment, propagations, self.device, weights)
+        else:
+            self.networks |= cached.networks
+            snapshot.restore_generators(cached.generators, self.device)
         shape = propagations[task.networks[0]].output_shape or ()
         outputs = shape[-1] if shape else 1
         task.set_up(
             self.networks,
             Setting(prepared.info, experiment.loss, self.device, outputs, prepared.target_mean, prepared.target_std),
         )
-        self._joins = any(
+        self._joins = (cached is not None and cached.joins) or any(
             isinstance(m, nn.modules.batchnorm._BatchNorm) for n in self.networks.values() for m in n.modules()
         )
         self.batches = prepared.train.batches(experiment.data.batch_size, join_single=self._joins)
@@ -92,7 +97,10 @@ class Session:
         self.steppers: dict[str, Stepper] = {}
         for objective in task.objectives():
             network = self.networks[objective.network]
-            optimizers = build_optimizers(experiment.optimizer, network.parameters())
+            found = propagations[objective.network]
+            # Groups before anything is frozen only for a while: they hold all that ever trains.
+            optimizers = build_grouped(experiment.optimizer, freezing.parameter_groups(network, found))
+            freezing.thaw(network, found, 1)
             closure = experiment.optimizer.name in WANTS_CLOSURE
             self.steppers[objective.network] = Stepper(
                 experiment, network, optimizers, objective, autocast, self.device, closure
@@ -105,7 +113,8 @@ class Session:
             monitor=experiment.monitor or self._default_metric("loss"),
         )
 
-        paths = {name: [row.path for row in found.rows] for name, found in propagations.items()}
+        there = {name: dict(n.named_modules(remove_duplicate=False)) for name, n in self.networks.items()}
+        paths = {name: [r.path for r in found.rows if r.path in there[name]] for name, found in propagations.items()}
         self.gauge = Gauge(self.networks, paths)
         self.health = Health(dict(labelled(propagations)), self.monitor)
         self.epochs = experiment.epochs
@@ -121,7 +130,7 @@ class Session:
         self._lr = self.schedule.lr
         self._paused = False
         self._saved_at: tuple[float, ...] | None = None
-        self._ending = ""  # one of WAYS_TO_END, once asked for
+        self._ending = ""  # one of requested.WAYS_TO_END, once asked for
         self._plan = CheckpointPlan(experiment.checkpoint_minutes, experiment.checkpoint_epochs)
         self._over = False  # the last checkpoint of the run was handed over
         self._away = 0.0  # seconds of the epoch under way that went by paused
@@ -170,6 +179,7 @@ class Session:
 
     def _train_epoch(self) -> Iterator[Event]:
         """The rest of the epoch, from the batch that it stands at."""
+        yield from self._thaw()
         for network in self.networks.values():
             set_training(network)
         spec, stepper_of = self.experiment, self.steppers
@@ -207,6 +217,14 @@ class Session:
                 yield from self._checkpoint()
         self._check_losses(self.meter.read_losses())
         self._train_seconds = before + time.perf_counter() - began - self._away
+
+    def _thaw(self) -> Iterator[Event]:
+        """Let train what the epoch that begins, or goes on, says; tell what began with it."""
+        for name in self.steppers:
+            begun = freezing.thaw(self.networks[name], self.propagations[name], self.epoch + 1)
+            if begun:
+                self.gauge.training_changed()
+                yield Message("info", freezing.describe(self.epoch + 1, begun, self.propagations[name]), self.step)
 
     def _note(self, outcome: Outcome) -> None:
         self.meter.update(outcome.loss.detach(), outcome.weight, outcome.output.detach(), outcome.target)
@@ -265,8 +283,8 @@ class Session:
         self._over = True
         if self.best is not None:
             for name, stepper in self.steppers.items():
-                self.networks[name].load_state_dict(self.best.weights[name])
-                stepper.evaluated.load_state_dict(self.best.weights[name])
+                snapshot.load(self.networks[name], self.best.weights[name])
+                snapshot.load(stepper.evaluated, self.best.weights[name])
         if self.prepared.test is not None:
             found = yield from evaluation.evaluate(self, self.prepared.test)
             if found is None:  # asked to stop while measuring: nothing of the training is missing
@@ -292,7 +310,7 @@ class Session:
         began = time.perf_counter()
         while True:
             for request in self.mailbox.take():
-                yield from self._apply(request)
+                yield from requested.apply(self, request)
             if not self._paused or self._leaving:
                 break
             # A pause may be long, and what was asked for meanwhile is not to be lost.
@@ -300,37 +318,6 @@ class Session:
                 yield from self._checkpoint()
             self.mailbox.wait(1.0)
         self._away += time.perf_counter() - began
-
-    def _apply(self, request: Request) -> Iterator[Event]:
-        name, value = request.name, request.value
-        if self._over and name in ("set_lr", "add_epochs", "pin_checkpoint"):
-            yield Message("warning", f"{name} came when training is over; resume the run for more epochs", self.step)
-            return
-        if name == "pause" and not self._paused:
-            self._paused = True
-            yield StatusChanged("paused", "", self.step)
-        elif name == "resume" and self._paused:
-            self._paused = False
-            yield StatusChanged("running", "", self.step)
-        elif name in ("stop", "discard", "stop_epoch"):
-            self._ending = max(self._ending, name, key=WAYS_TO_END.index)
-            if name == "stop_epoch" and self._paused:
-                self._paused = False
-                yield StatusChanged("running", "", self.step)
-        # Once it is over the networks hold the best weights, not the last.
-        elif name in ("checkpoint", "pin_checkpoint") and not self._over:
-            yield from self._checkpoint(pinned=name == "pin_checkpoint")
-        elif name == "set_lr" and value is not None:
-            self.schedule.set_lr(float(value))
-            if self.batch < self.batches:  # otherwise it is the rate of the next epoch
-                self._lr = self.schedule.lr
-            self._plan.hasten()
-        elif name == "add_epochs" and value is not None:
-            self.epochs += int(value)
-            self._plan.hasten()
-            if self._out_of_patience:  # a run that stopped early would stop again at once
-                self._epochs_since_best = 0
-        yield Controlled(self.step, name, value, request.by)
 
     # -- what it tells ----------------------------------------------------------------------------------------------
 
@@ -397,3 +384,6 @@ class Session:
     ) -> None:
         """Stand where a checkpoint was taken; `best` are the best weights it refers to, where they could be read."""
         snapshot.restore(self, networks, optimizer, state, best)
+        for name in self.steppers:  # what was thawed before was told then
+            freezing.thaw(self.networks[name], self.propagations[name], self.epoch + (self.batch > 0))
+        self.gauge.training_changed()

@@ -12,15 +12,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from engine import rules
+from engine.backbone_rows import Misfit, backbone_layer
+from engine.backbones import Backbone
 from engine.calls import Call
 from engine.catalogue import bind, find, reserved
 from engine.entry import Entry
 from engine.errors import RequestError
 from engine.fixes import Failure, Fix, apply_fix, candidates, target_path
+from engine.flops import FlopCount
 from engine.layers import added, merged
 from engine.nodes import Node, Problem, Propagation, Row, construct, is_container
 
@@ -81,7 +82,7 @@ def _problem(failure: Failure, fix: Fix | None) -> Problem:
         return Problem(failure.path, str(failure.call), f"{failure.call}{after}: {failure.detail}", fix,
                        failure.expected, failure.shape)  # fmt: skip
     else:
-        expected = failure.expected
+        expected = "" if failure.reason == "size" else failure.expected
         message = f"{failure.call}{after}: got {shape}"
         if failure.detail:
             message += f": {failure.detail}"
@@ -95,23 +96,6 @@ def _problem(failure: Failure, fix: Fix | None) -> Problem:
 # -- one walk through the layers ---------------------------------------------------------------------------------------
 
 
-class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts as torch.utils.flop_counter does, with its formulas, but without its hooks on all modules of the process:
-    a network may be training in another thread."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        out = func(*args, **kwargs)
-        count = flop_registry.get(func._overloadpacket)
-        if count is not None:
-            self.total += count(*args, **kwargs, out_val=out)
-        return out
-
-
 class _Stop(Exception):
     def __init__(self, failure: Failure) -> None:
         self.failure = failure
@@ -120,7 +104,7 @@ class _Stop(Exception):
 def _run(
     layers: tuple[Call, ...], shape: tuple[int, ...], dtype: torch.dtype, symbols: Mapping[str, int]
 ) -> tuple[Propagation, Failure | None]:
-    flops = _Flops()
+    flops = FlopCount()
     walk = _Walk(symbols, flops)
     nodes: list[Node] = []
     with torch.no_grad(), torch.device("meta"), flops:
@@ -133,7 +117,7 @@ def _run(
 
 
 class _Walk:
-    def __init__(self, symbols: Mapping[str, int], flops: _Flops) -> None:
+    def __init__(self, symbols: Mapping[str, int], flops: FlopCount) -> None:
         self.symbols = symbols
         self.flops = flops
         self.rows: list[Row] = []
@@ -171,9 +155,11 @@ class _Walk:
         except RequestError as error:
             raise _Stop(_failed(at, "call", str(error))) from None
         at = _with(at, entry, arguments)
-        frozen = frozen or call.get("frozen") is True
+        frozen = frozen or (call.get("frozen") is True and not call.get("thaw"))
         if is_container(entry):
             return self.container(at, entry, arguments, inputs, depth, frozen)
+        if entry.target is Backbone:
+            return self.backbone(at, entry, arguments, inputs, depth, frozen)
         return self.leaf(at, entry, arguments, inputs, depth, frozen)
 
     # -- a layer that holds no others
@@ -204,6 +190,22 @@ class _Walk:
             )
         )  # fmt: skip
         return Node(at.path, at.call, entry, node.arguments, (), shape), outputs
+
+    def backbone(
+        self, at: Failure, entry: Entry, arguments: dict[str, object], inputs: Tensor, depth: int, frozen: bool
+    ) -> tuple[Node, Tensor]:
+        # It keeps its auxiliary heads where its output is that of the network.
+        last = depth == 0 and at.index == len(at.siblings) - 1
+        try:
+            found = backbone_layer(at.path, at.call, arguments, inputs, self.symbols, last, depth, frozen)
+        except Misfit as misfit:
+            raise _Stop(_failed(at, misfit.reason, str(misfit), misfit.expected)) from None
+        except RequestError as error:
+            raise _Stop(_failed(at, "call", f"`{at.call}`: {error}")) from None
+        self.rows += found.rows
+        shape = found.rows[0].output_shape
+        outputs = torch.empty((BATCH, *shape))
+        return Node(at.path, at.call, entry, {**arguments, **found.inferred}, (), shape), outputs
 
     def resolved(self, at: Failure, entry: Entry, arguments: dict[str, object], inputs: Tensor) -> Node:
         """The node with its inferred sizes filled in and checked, and with nested layers resolved in the same way."""

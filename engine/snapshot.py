@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.events import Checkpoint
 
@@ -41,6 +41,16 @@ def copy(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(copy(item) for item in value)
     return value
+
+
+def load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put a state_dict back of which only the tensors were kept. Raises RuntimeError where it is another module's.
+
+    Some of torchvision's models (MNASNet) read nothing without the versions of the modules that torch keeps beside.
+    """
+    state = OrderedDict(tensors)
+    state._metadata = module.state_dict()._metadata  # type: ignore[attr-defined]
+    module.load_state_dict(state)
 
 
 def generators(device: torch.device) -> dict[str, Tensor]:
@@ -99,7 +109,7 @@ def restore(
 ) -> None:
     """Put a session, freshly made of the same experiment, where the checkpoint was taken."""
     for name, network in session.networks.items():
-        network.load_state_dict(dict(networks[name]))
+        load(network, networks[name])
     for name, stepper in session.steppers.items():
         stepper.load(optimizer[name], networks.get(f"{name}.average"))
     session.schedule.load(state["schedule"])

@@ -79,6 +79,10 @@ class Data(_Part):
     normalize: Normalize = "auto"
     augment: CallList = Field(default=(), max_length=100, description="a list of at most 100 calls")
     validation: CallField = Call("holdout", (0.2,))
+    memory: Annotated[str, Field(description="a text"), AfterValidator(fields.memory)] = "auto"
+    cache_features: Annotated[bool, Field(description="true or false")] = False
+
+    SELDOM: ClassVar = ("augment", "memory", "cache_features")  # left out where they are as usual
 
 
 class Network(_Part):
@@ -167,16 +171,18 @@ class Experiment(_Part):
 
     def to_dict(self, *, brief: bool = False) -> dict[str, Any]:
         """The experiment as TOML has it: texts, numbers, lists and tables. `brief` leaves out what is as usual."""
-        result = {name: _plain(name, getattr(self, name)) for name in self.SHOWN_FIRST}
+        result = {name: fields.plain(name, getattr(self, name)) for name in self.SHOWN_FIRST}
         for name, field in Experiment.model_fields.items():
             value = getattr(self, name)
             if name not in (*self.SHOWN_FIRST, "data", "networks") and not (brief and value == field.default):
-                result[name] = _plain(name, value)
-        result["data"] = {name: _plain(name, getattr(self.data, name)) for name in Data.model_fields}
-        if brief and not self.data.augment:
-            del result["data"]["augment"]
+                result[name] = fields.plain(name, value)
+        result["data"] = {
+            name: fields.plain(name, getattr(self.data, name))
+            for name, field in Data.model_fields.items()
+            if not (brief and name in Data.SELDOM and getattr(self.data, name) == field.default)
+        }
         tables = {
-            name: {key: _plain(key, getattr(network, key)) for key in Network.model_fields}
+            name: {key: fields.plain(key, getattr(network, key)) for key in Network.model_fields}
             for name, network in self.networks.items()
         }
         result["network"] = tables["model"] if list(tables) == ["model"] else tables
@@ -243,13 +249,6 @@ def _networks(values: object) -> Networks:
             raise SpecError("is not the name of a network; write letters, digits and _", field=field)
         networks[name] = value if isinstance(value, Network) else _nested(Network, value, field)
     return Networks(networks)
-
-
-def _plain(name: str, value: object) -> Any:
-    if isinstance(value, Call):
-        text = str(value)
-        return text.removesuffix("()") if name == "validation" else text
-    return [_plain("", item) for item in value] if isinstance(value, tuple) else value
 
 
 def _spec_error(error: ValidationError, part: type[BaseModel]) -> SpecError:
@@ -388,7 +387,7 @@ def flatten(experiment: Experiment) -> dict[str, str]:
                 for key, network in value.items():
                     add("network." if list(value) == ["model"] else f"network.{key}.", network)
             else:
-                plain = _plain(name, value)
+                plain = fields.plain(name, value)
                 if isinstance(plain, list) and all(isinstance(item, str) for item in plain):
                     plain = ", ".join(plain) or None
                 result[prefix + name] = "none" if plain is None else str(plain)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from engine import snapshot
 from engine.data.info import Batch
 from engine.spec import Experiment
 from engine.tasks import Objective, Outcome
@@ -75,11 +76,13 @@ class Stepper:
             for optimizer in self.optimizers:
                 optimizer.step()
         else:
-            for optimizer in self.optimizers:
+            # The scaler refuses an optimizer all of whose parameters are still frozen.
+            optimizers = [optimizer for optimizer in self.optimizers if _has_gradients(optimizer)]
+            for optimizer in optimizers:
                 self.scaler.unscale_(optimizer)
             self._clip()
             before = self.scaler.get_scale()
-            for optimizer in self.optimizers:
+            for optimizer in optimizers:
                 self.scaler.step(optimizer)
             self.scaler.update()
             if self.scaler.get_scale() < before:
@@ -172,7 +175,7 @@ class Stepper:
         if self.scaler is not None and state["scaler"] is not None:
             self.scaler.load_state_dict(state["scaler"])
         if self.average is not None and average is not None:
-            self.average.module.load_state_dict(dict(average))
+            snapshot.load(self.average.module, average)
             self.average.n_averaged.fill_(state["averaged"])
 
 
@@ -183,6 +186,10 @@ def _shares(weights: Sequence[float | Tensor]) -> list[float | Tensor]:
         # Asking whether it is 0 would make the step wait for the device.
         return [(weight / whole.clamp(min=1e-30)).to(torch.float32) for weight in weights]
     return [weight / whole if whole else 0.0 for weight in weights]
+
+
+def _has_gradients(optimizer: Optimizer) -> bool:
+    return any(parameter.grad is not None for group in optimizer.param_groups for parameter in group["params"])
 
 
 def _ignore(outcome: Outcome) -> None:

@@ -19,3 +19,11 @@ def data_folder() -> Path:
     if not (folder / "MNIST" / "raw").is_dir():
         pytest.skip(f"no MNIST in {folder}; name a data folder with LAYERLAB_DATA")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of its own for every test, empty at first: no test reads or leaves anything in the person's."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("LAYERLAB_CACHE", str(folder))
+    return folder

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
-from engine.calls import Call
+from engine.calls import Call, Table
 from engine.errors import LayerlabError, SpecError, nearest
 
 if TYPE_CHECKING:
@@ -48,15 +48,22 @@ class Checked(Message):
 Check = Callable[["Experiment", Path], Any]
 
 
-def engine_check(experiment: Experiment, data_folder: Path, allow: tuple[str, ...] = ()) -> Any:
-    """The engine's own check; the first call imports torch. `allow` are the modules that a person lets be imported."""
+def engine_check(
+    experiment: Experiment,
+    data_folder: Path,
+    allow: tuple[str, ...] = (),
+    store: Path | None = None,
+    download: bool = False,
+) -> Any:
+    """The engine's own check; the first call imports torch. `allow` are the modules that a person lets be imported,
+    `store` holds the runs whose weights may be asked for; with `download` a run may fetch weights that are missing."""
     from engine.catalogue import allow as let_import
     from engine.check import check
     from engine.data import Place
 
     for module in allow:
         let_import(module)
-    return check(experiment, Place(data_folder))
+    return check(experiment, Place(data_folder, download), store)
 
 
 # Fields that are one call, and where their names are looked up.
@@ -92,6 +99,8 @@ def respelt(call: Call, kind: str) -> Call:
     def inside(value: Any) -> Any:
         if isinstance(value, tuple):
             return tuple(inside(item) for item in value)
+        if isinstance(value, Table):
+            return Table(tuple((key, inside(item)) for key, item in value.items))
         return respelt(value, kind) if isinstance(value, Call) else value
 
     known = catalogue.entries(kind, refused=True)

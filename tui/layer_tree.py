@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from engine.calls import Call, CallError, parse_call, parse_value
 from engine.errors import RequestError
+from tui.frozen_modules import is_frozen, with_frozen
 
 Layers = tuple[Call, ...]
 CONTAINERS = ("Sequential", "Residual", "Repeat", "Parallel")
@@ -292,11 +293,7 @@ def unwrap(layers: Layers, path: str) -> Edit:
 def freeze(layers: Layers, span: Span) -> Edit:
     """Layers whose parameters are not trained; where all selected are so, layers that are trained again."""
     calls = selected(layers, span)
-    if all(call.get("frozen") is True for call in calls):
-        new = tuple(call.without("frozen") for call in calls)
-    else:
-        new = tuple(call.replace(frozen=True) for call in calls)
-    return replace(layers, span, new)
+    return replace(layers, span, tuple(with_frozen(call, not all(map(is_frozen, calls))) for call in calls))
 
 
 def _settled(chain: str, count: int, span: Span) -> Span:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from engine.calls import Call
 from engine.errors import RequestError
 from tui import layer_tree
+from tui.frozen_modules import BACKBONE, toggled, until_of
 from tui.layer_tree import CONTAINERS, INPUT, Edit, Layers, Span, chains, holder, read, span_of, written
 from tui.screens.adder import Adder
 from tui.screens.form import CallForm
@@ -30,6 +31,15 @@ WRAPPINGS = {
     "Parallel": (Call("Parallel"), "each a branch on the same input, joined along the channels"),
     "Parallel, added": (Call("Parallel", (), (("merge", "add"),)), "each a branch on the same input, added up"),
 }
+
+
+def head_of(call: Call) -> tuple[str, ...]:
+    """The modules of a Backbone that give the scores; one that is cut before its head has none."""
+    # Torch is there: rows of the check are.
+    from engine.backbones import head_paths
+
+    name = call.args[0] if call.args else call.get("name")
+    return head_paths(str(name)) if until_of(call) is None else ()
 
 
 class NetworkEditing:
@@ -86,6 +96,12 @@ class NetworkEditing:
         if span == INPUT:
             none = "there are no layers yet: {compose.add} adds one"
             self._say("select a layer first" if self._draft.layers else none)
+            return None
+        table = self._table()
+        if table.module:
+            name = layer_tree.at(self._draft.layers, table.path).name
+            told = f"{table.module} is part of {name}: {{compose.freeze}} freezes it, {{compose.unfold}} leads back"
+            self._say(told)
             return None
         return span
 
@@ -206,8 +222,31 @@ class NetworkEditing:
         self._change(lambda layers, span: layer_tree.move(layers, span, step))
 
     def freeze(self) -> None:
-        """Leave the weights of the layers selected as they are in training, or train them again."""
-        self._change(layer_tree.freeze)
+        """Leave the weights of the layers selected as they are in training, or train them again; of the module of a
+        Backbone that is under the cursor, where one is."""
+        if self._table().module:
+            self._apply(self._freeze_module)
+        else:
+            self._change(layer_tree.freeze)
+
+    def _freeze_module(self) -> Edit:
+        table, layers = self._table(), self._draft.layers
+        call = layer_tree.at(layers, table.path)
+        if call.name != BACKBONE:
+            raise RequestError(f"{table.module} is part of {call.name}, which can be frozen as a whole")
+        if self._app.report is None:
+            # Which of them are trained is what the check counts.
+            raise RequestError("the network is still being checked: try again in a moment")
+        new = toggled(call, table.modules, table.module, head_of(call))
+        return layer_tree.replace(layers, span_of(table.path), (new,))
+
+    def unfold(self) -> None:
+        """Show the modules of the layer under the cursor, or close it."""
+        if self._table().turn():
+            return
+        known = self._app.report is not None
+        told = "only a layer such as Backbone has modules of its own to show"
+        self._say(told if known else "the network is still being checked: try again in a moment")
 
     def wrap(self) -> None:
         """Put the layers selected into a container."""

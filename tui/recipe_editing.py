@@ -35,11 +35,17 @@ KINDS = {
     "network.init": "initialisers",
 }
 MAY_BE_NONE = frozenset({"data.validation", "scheduler", "network.init"})
-CHOICES = {"precision": ("fp32", "bf16", "fp16"), "data.normalize": ("auto", "none")}
+CHOICES = {
+    "precision": ("fp32", "bf16", "fp16"),
+    "data.normalize": ("auto", "none"),
+    "data.cache_features": ("false", "true"),
+}
 # Where + begins from none, and what - leads back to none from.
 FROM_NONE: dict[str, float | int] = {"clip_norm": 1.0, "clip_value": 1.0, "early_stopping": 5, "ema": 0.999}
 NUMBERS = frozenset({"epochs", "data.batch_size", "accumulate", "seed", *FROM_NONE})
 LINES = {
+    "false": "every epoch goes through the whole network",
+    "true": "what is frozen is computed once, and the rest trains on that",
     "auto": "a GPU where there is one, the CPU else",
     "cpu": "the processor",
     "cuda": "the GPU that is current",
@@ -69,8 +75,8 @@ class RecipeEditing:
             self._pick_call(field, kind)
         elif field == "device":
             self._pick("device", self._device_entries())
-        elif field == "precision":
-            self._pick("precision", [Entry(name, "", LINES[name]) for name in CHOICES["precision"]])
+        elif field in ("precision", "data.cache_features"):
+            self._pick(field, [Entry(name, "", LINES[name]) for name in CHOICES[field]])
         elif field == "monitor":
             self._pick("monitor", self._metric_entries())
         elif field == AUGMENT:
@@ -106,7 +112,9 @@ class RecipeEditing:
             return str(draft.experiment.data.augment[index])
         if field == AUGMENT:
             return "[" + ", ".join(str(call) for call in draft.experiment.data.augment) + "]"
-        return draft.setting(field)
+        text = draft.setting(field)
+        # As TOML writes it, which is how it is typed.
+        return text.lower() if field == "data.cache_features" else text
 
     # ------------------------------------------------------------------ calls
 
@@ -293,4 +301,6 @@ def defaults() -> dict[str, str]:
     parts: Any = {"model": {"layers": ("Flatten()",)}}
     made = Experiment(loss="CrossEntropyLoss()", optimizer="SGD(lr=0.01)", networks=parts)
     without = ("loss", "optimizer", "network.layers", "name")
-    return {field: text for field, text in flatten(made).items() if field not in without}
+    # True and False as TOML writes them.
+    shown = {field: text.lower() if text in ("True", "False") else text for field, text in flatten(made).items()}
+    return {field: text for field, text in shown.items() if field not in without}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,9 @@ from textual.message import Message
 from textual.screen import Screen
 
 from engine.errors import LayerlabError
-from tui.widgets.lines import Line, line
+from tui.frozen_modules import BACKBONE, is_frozen
+from tui.layer_tree import listed
+from tui.widgets.lines import Line, fit, line
 from tui.widgets.recipe import LABEL
 from tui.widgets.samples import strip
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from engine.data.samples import Samples
     from engine.spec import Experiment
 
+# Sources whose samples may be more than the memory holds.
+PHOTOGRAPHS = ("ImageFolder", "LabelledFiles")
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -32,16 +37,21 @@ class Question:
 
     source: str
     rates: str
+    augment: str = ""
+    turn: int = 0
 
 
 @dataclass(frozen=True)
 class Facts:
-    """`samples` is None where none can be shown, `missing` says why; `rates` is empty where they are not known;
+    """`samples` is None where none can be shown, `missing` says why; `changed` are the same after augmentation, None
+    where there is none (or it cannot be done, `unchanged` says why); `rates` is empty where they are not known;
     `device` is what the experiment's device comes to, `devices` what this machine has."""
 
     question: Question
     samples: Samples | None = None
     missing: str = ""
+    changed: Samples | None = None
+    unchanged: str = ""
     rates: tuple[float, ...] = ()
     device: str = ""
     devices: tuple[str, ...] = ("cpu",)
@@ -62,6 +72,7 @@ class FactsWatch:
         self._screen = screen
         self._data_folder = data_folder
         self._asked: Question | None = None
+        self._turn = 0
         self.facts: Facts | None = None
 
     def look(self, experiment: Experiment, report: Any) -> None:
@@ -69,17 +80,21 @@ class FactsWatch:
         if report is None:
             return
         train = training_part(experiment, report.info)[0]
-        question = question_of(experiment, train)
+        question = question_of(experiment, train, self._turn)
         if question == self._asked:
             return
         self._asked = question
         known = self.facts
 
         def work() -> None:
-            facts = find_out(experiment, train, self._data_folder, known)
+            facts = find_out(experiment, question, train, self._data_folder, known, report.info)
             self._screen.post_message(FactsFound(facts))
 
         self._screen.run_worker(work, thread=True, exclusive=True, group="facts", exit_on_error=False)
+
+    def draw_again(self) -> None:
+        """Let chance change the samples anew, with the next look."""
+        self._turn += 1
 
     def found(self, facts: Facts) -> bool:
         """Whether these are the facts that were asked for last."""
@@ -110,14 +125,37 @@ class FactsWatch:
     def _train(self, experiment: Experiment, report: Any) -> int | None:
         return training_part(experiment, report.info)[0] if report is not None else None
 
-    def pictures(self, experiment: Experiment, width: int, *, colours: bool) -> list[Line]:
-        """The samples as lines, or why there are none."""
+    def pictures(self, experiment: Experiment, width: int, *, colours: bool, again: str = "") -> list[Line]:
+        """The samples as lines, those after augmentation under them, or why there are none; `again` is the key that
+        draws other ones."""
         facts = self.facts
         if facts is None or facts.question.source != str(experiment.data.source):
             return []
         if facts.samples is None:
             return [line((facts.missing, "dim"))]
-        return strip(facts.samples, width, colours=colours)
+        lines = strip(facts.samples, width, colours=colours)
+        if not lines or not experiment.data.augment:
+            return lines
+        if facts.changed is None:
+            return [*lines, line((facts.unchanged, "dim"))] if facts.unchanged else lines
+        # While the changed ones are worked out, those of a moment ago stay.
+        told = fit(f"augmented by chance: {again} draws again", width)
+        return [*lines, *strip(facts.changed, width, colours=colours, labelled=False), line((told, "dim"))]
+
+
+def shown_settings(experiment: Experiment, settings: Mapping[str, str]) -> dict[str, str]:
+    """The settings without those that cannot matter to the experiment and are as usual: the memory that photographs may
+    take, and features of what is frozen."""
+    shown = dict(settings)
+    if experiment.data.source.name not in PHOTOGRAPHS and experiment.data.memory == "auto":
+        shown.pop("data.memory", None)
+    layers = [one.call for network in experiment.networks.values() for one in listed(network.layers)]
+    frozen = any(call.name == BACKBONE or is_frozen(call) for call in layers)
+    if not frozen and not experiment.data.cache_features:
+        shown.pop("data.cache_features", None)
+    elif "data.cache_features" in shown:
+        shown["data.cache_features"] = shown["data.cache_features"].lower()
+    return shown
 
 
 def training_part(experiment: Experiment, info: Any) -> tuple[int | None, int | None]:
@@ -141,11 +179,12 @@ def counts(experiment: Experiment, info: Any) -> str:
     return f"{train:,} + {val:,} val" if val else f"{train:,} samples"
 
 
-def question_of(experiment: Experiment, train: int | None) -> Question:
-    """What to ask for an experiment with so many training samples."""
+def question_of(experiment: Experiment, train: int | None, turn: int = 0) -> Question:
+    """What to ask for an experiment with so many training samples; each `turn` draws augmentation anew."""
     steps = steps_per_epoch(experiment, train)
     rates = f"{experiment.optimizer} {experiment.scheduler} {experiment.epochs} {steps} {experiment.device}"
-    return Question(str(experiment.data.source), rates)
+    augment = ", ".join(map(str, experiment.data.augment))
+    return Question(str(experiment.data.source), rates, augment, turn if augment else 0)
 
 
 def steps_per_epoch(experiment: Experiment, train: int | None) -> int:
@@ -154,13 +193,24 @@ def steps_per_epoch(experiment: Experiment, train: int | None) -> int:
     return max(math.ceil(batches / experiment.accumulate), 1)
 
 
-def find_out(experiment: Experiment, train: int | None, data_folder: Path, known: Facts | None) -> Facts:
+def find_out(
+    experiment: Experiment, question: Question, train: int | None, data_folder: Path, known: Facts | None, info: Any
+) -> Facts:
     """In a thread of its own: the facts of an experiment, those of `known` kept where they are the same."""
-    question = question_of(experiment, train)
-    if known is not None and known.question.source == question.source:
+    same = known is not None and known.question.source == question.source
+    if known is not None and same:
         samples, missing = known.samples, known.missing
     else:
         samples, missing = _samples(experiment, data_folder)
+    if (
+        known is not None
+        and same
+        and known.question.augment == question.augment
+        and known.question.turn == question.turn
+    ):
+        changed, unchanged = known.changed, known.unchanged
+    else:
+        changed, unchanged = _changed(experiment, samples, info, question.turn)
     rates: tuple[float, ...] = ()
     # What is wrong with optimizer or schedule, the check says at its field.
     with contextlib.suppress(LayerlabError):
@@ -168,7 +218,7 @@ def find_out(experiment: Experiment, train: int | None, data_folder: Path, known
 
         rates = learning_rates(experiment, steps_per_epoch(experiment, train))
     device, devices = _devices(experiment.device)
-    return Facts(question, samples, missing, rates, device, devices)
+    return Facts(question, samples, missing, changed, unchanged, rates, device, devices)
 
 
 def _samples(experiment: Experiment, data_folder: Path) -> tuple[Any, str]:
@@ -182,6 +232,20 @@ def _samples(experiment: Experiment, data_folder: Path) -> tuple[Any, str]:
         return None, "not there; layerlab --download fetches it" if "--download" in text else text
     except (OSError, ValueError, RuntimeError) as error:
         return None, f"no samples to show: {error}"
+
+
+def _changed(experiment: Experiment, samples: Samples | None, info: Any, turn: int) -> tuple[Samples | None, str]:
+    """The samples after augmentation; none of a table, where it happens to numbers that are normalised."""
+    if samples is None or not samples.pictures or not experiment.data.augment:
+        return None, ""
+    from engine.data.samples import augmented_samples
+
+    try:
+        return augmented_samples(samples, experiment.data.augment, info, turn), ""
+    except LayerlabError:
+        return None, ""  # the check says at the field what is wrong
+    except (OSError, ValueError, RuntimeError) as error:
+        return None, f"augmentation cannot be shown: {error}"
 
 
 def _devices(name: str) -> tuple[str, tuple[str, ...]]:

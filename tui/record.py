@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ def full_record(view: RunView) -> dict[str, Any]:
         "experiment": None if view.experiment is None else view.experiment.to_dict(),
         "toml": None if view.experiment is None else view.experiment.to_toml(),
         "environment": view.environment,
+        "features": view.features,
         "history": [
             {"epoch": row.epoch, "step": row.step, "metrics": row.metrics, "seconds": row.seconds, "best": row.best}
             for row in view.history
@@ -90,6 +92,16 @@ def started(run: RunView | Summary) -> str | None:
     if len(stamp) == 16 and stamp[8] == "T" and stamp[15] == "Z" and (stamp[:8] + stamp[9:15]).isdigit():
         return f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}T{stamp[9:11]}:{stamp[11:13]}:{stamp[13:15]}Z"
     return None
+
+
+def features_text(features: Mapping[str, Any] | None) -> str:
+    """The cached features of a run (RunView.features) in words; nothing without any."""
+    from tui.output import duration
+
+    if features is None:
+        return ""
+    how = "found in the cache" if features["reused"] else f"computed in {duration(features['seconds'])}"
+    return f"{features['layers']}: {features['samples']:,} samples, {how}, saves {duration(features['saved'])} an epoch"
 
 
 def _entry(entry: Any) -> dict[str, Any] | None:

@@ -46,7 +46,7 @@ def _sit(experiment_file: Path | None, store: Path, data_folder: Path, download:
             experiment,
             training,
             data_folder,
-            check=partial(engine_check, allow=settings.allow),
+            check=partial(engine_check, allow=settings.allow, store=store, download=download),
             store=store,
             terminal=terminal,
             file=experiment_file,

@@ -17,8 +17,10 @@ from engine.calls import SYMBOLS, Call, format_value, parse_value
 from engine.errors import RequestError
 from tui.blocks import blocks
 from tui.draft import wrong_calls
+from tui.frozen_modules import BACKBONE
 from tui.layer_tree import CONTAINERS, chains, read
 from tui.matching import score
+from tui.pretrained import find_models
 
 if TYPE_CHECKING:
     from engine.check import Report
@@ -95,6 +97,12 @@ def suggest(typed: str, shape: tuple[int, ...] | None = None) -> list[Suggestion
         for level, fits, block, text in blocks(" ".join(names), shape) if names else ():
             suggestion = Suggestion(text, block.name, block.line, text)
             found.append(((level + 1, not fits, len(COMMON), len(block.name), block.name), suggestion))
+    if words and BACKBONE in entries:
+        pictures = shape is None or len(shape) == 3
+        for level, model in find_models(" ".join(words)):
+            suggestion = Suggestion(model.call, model.call, model.line, entries[BACKBONE].signature)
+            # Behind a layer that is called so, the smallest model first.
+            found.append(((level + 1, not pictures, len(COMMON), model.parameters, model.name), suggestion))
     found.sort(key=lambda item: item[0])
     likely = [suggestion for _, suggestion in found[: 2 * MOST]]
     # More arguments than a layer takes: another one is meant, where there is one.

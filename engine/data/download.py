@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from engine.data.info import Place
 from engine.errors import RunError
@@ -26,11 +27,13 @@ _CHUNK = 256 * 1024
 _TIMEOUT = 30.0
 
 
-def fetch(addresses: Sequence[str], target: Path, md5: str, place: Place) -> None:
+def fetch(
+    addresses: Sequence[str], target: Path, checksum: str, place: Place, *, algorithm: Literal["md5", "sha256"] = "md5"
+) -> None:
     """Download the first address that answers with the right file to `target`; it is there whole or not at all.
 
-    Reports bytes done and in total. Raises RunError that names every address with what went wrong, and the file to
-    put there by hand.
+    The right file is one whose checksum begins with `checksum`, hexadecimal digits; none are no check. Reports bytes
+    done and in total. Raises RunError that names every address with what went wrong, and the file to put there by hand.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +42,7 @@ def fetch(addresses: Sequence[str], target: Path, md5: str, place: Place) -> Non
     failures = []
     for address in addresses:
         try:
-            _fetch_one(address, target, md5, place)
+            _fetch_one(address, target, checksum, algorithm, place)
             return
         except _Failed as failure:
             failures.append(f"{address}: {failure}")
@@ -53,10 +56,10 @@ class _Failed(Exception):
     """One address did not work out; another may."""
 
 
-def _fetch_one(address: str, target: Path, md5: str, place: Place) -> None:
+def _fetch_one(address: str, target: Path, checksum: str, algorithm: Literal["md5", "sha256"], place: Place) -> None:
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     request = urllib.request.Request(address, headers={"User-Agent": "layerlab"})
-    digest = hashlib.md5(usedforsecurity=False)
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     try:
         try:
             response = urllib.request.urlopen(request, timeout=_TIMEOUT)
@@ -82,8 +85,9 @@ def _fetch_one(address: str, target: Path, md5: str, place: Place) -> None:
         if total is not None and done < total:
             raise _Failed(f"the connection ended after {done:,} of {total:,} bytes")
         place.report(f"checksum of {target.name}", done, done)
-        if digest.hexdigest() != md5:
-            raise _Failed(f"wrong checksum, MD5 {digest.hexdigest()} where {md5} should be")
+        if not digest.hexdigest().startswith(checksum):
+            kind = "MD5" if algorithm == "md5" else "SHA-256"
+            raise _Failed(f"wrong checksum, {kind} {digest.hexdigest()} where {checksum} should be")
         os.replace(part, target)
     except OSError as error:
         raise RunError(f"{target} cannot be written: {error.strerror or error}") from error
@@ -102,11 +106,20 @@ def _read(response: http.client.HTTPResponse) -> bytes:
 
 def has_md5(path: Path, md5: str) -> bool:
     """Whether the file has this MD5 sum."""
-    digest = hashlib.md5(usedforsecurity=False)
+    return _digest(path, "md5") == md5
+
+
+def has_sha256(path: Path, digits: str) -> bool:
+    """Whether the file's SHA-256 begins with these digits."""
+    return _digest(path, "sha256").startswith(digits)
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(1024 * 1024):
             digest.update(chunk)
-    return digest.hexdigest() == md5
+    return digest.hexdigest()
 
 
 def unpack_gzip(archive: Path, target: Path, place: Place) -> None:

@@ -44,6 +44,11 @@ def find_file(path: str, place: Place, *, largest: int = LARGEST) -> Path:
     raise RequestError(f"no file {path}: looked for {looked}")
 
 
+def size_text(count: int) -> str:
+    """Bytes as a person reads them."""
+    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.1f} MiB"
+
+
 def version(path: Path) -> tuple[int, int]:
     """What changes when the file does: (modification time in ns, size in bytes)."""
     status = path.stat()

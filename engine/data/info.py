@@ -21,7 +21,8 @@ class DataInfo:
     `input_shape` is one sample's shape, without the batch dimension. `kind` says what the targets are: "classes" (one
     label 0..k-1 a sample), "values" (k numbers a sample) or "multilabel" (k zeros and ones a sample). `classes` are
     the names in the order of their labels (empty for values). `outputs` is k. `train` and `test` are numbers of
-    samples, None where unknown or where there is no official test split.
+    samples, None where unknown or where there is no official test split; so is `validation`, of a part that the source
+    itself sets aside.
     """
 
     input_shape: tuple[int, ...]
@@ -32,6 +33,7 @@ class DataInfo:
     train: int | None
     test: int | None
     image: bool
+    validation: int | None = None
 
 
 @dataclass(frozen=True)
@@ -40,21 +42,34 @@ class Part:
 
     `inputs` is (N, ...): uint8 where values have to be divided by `scale` (255 for photographs, 16 for the digits of
     scikit-learn) to lie in [0, 1], else float32 or int64 with `scale` 1. `targets` is int64 (N,) for classes and
-    float32 (N, k) for values and multilabel.
+    float32 (N, k) for values and multilabel. Where `stored`, inputs are the mapping of a file: rows are read as they
+    are wanted, by numpy, and all of them may be more than memory holds; `file` is that file and the place of the first
+    sample in it, in bytes (stored_rows.py reads from there). `sums`, int64 (N, C, 2), are the sum and the
+    sum of squares of each sample's channels, where these are known without reading it.
     """
 
     inputs: Tensor
     targets: Tensor
     scale: float = 1.0
+    stored: bool = False
+    sums: Tensor | None = None
+    file: tuple[Path, int] | None = None
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A source's data: all that is for training (validation is split off later) and the official test split, if any."""
+    """A source's data: all that is for training (validation is split off later) and the official test split, if any.
+
+    `validation` is a part that the source itself sets aside. `notes` are what a person should know of the data, such as
+    files that were left out. `key` names the content, where reading all of it only to tell it apart is not needed.
+    """
 
     info: DataInfo
     train: Part
     test: Part | None
+    validation: Part | None = None
+    notes: tuple[str, ...] = ()
+    key: str | None = None
 
 
 @dataclass(frozen=True)

@@ -36,19 +36,31 @@ class Normalise:
         """Scaled inputs less the mean, divided by the standard deviation."""
         return inputs if self.mean is None or self.std is None else inputs.sub(self.mean).div(self.std)
 
+    def ready(self, inputs: Tensor) -> Tensor:
+        """Scaled and normalised; what is copied on the way is changed in place, with the same bits."""
+        if self.scale is None or inputs.dtype == torch.float32:
+            return self.normalised(self.scaled(inputs))
+        copied = inputs.to(torch.float32).div_(self.scale)
+        return copied if self.mean is None or self.std is None else copied.sub_(self.mean).div_(self.std)
+
     @property
     def nothing(self) -> bool:
         """Whether inputs leave as they come."""
         return self.scale is None and self.mean is None
 
 
-def statistics(inputs: Tensor, index: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
+def statistics(inputs: Tensor, index: Tensor | None, scale: float, sums: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation, float32 (C,), of each column (N, C) or channel (N, C, ...).
 
     Of the samples in `index`, or all; divided by `scale`, worked out in float64, with N (not N - 1) in the
-    denominator. A constant column has standard deviation 1, so that it becomes 0 rather than NaN.
+    denominator. A constant column has standard deviation 1, so that it becomes 0 rather than NaN. Where inputs are
+    uint8 and `sums`, int64 (N, C, 2), has the sum and the sum of squares of each sample, no sample is read.
     """
-    mean, std = _moments(inputs, index)
+    if sums is not None:
+        chosen = sums if index is None else sums.index_select(0, index)
+        mean, std = _whole_moments(len(chosen) * inputs[0, 0].numel(), *chosen.sum(0).unbind(1))
+    else:
+        mean, std = _moments(inputs, index)
     # What rounding leaves of a constant column is not a spread.
     std = torch.where(std <= 1e-12 * mean.abs(), torch.full_like(std, scale), std)
     return (mean / scale).to(torch.float32), (std / scale).to(torch.float32)
@@ -69,14 +81,18 @@ def _moments(inputs: Tensor, index: Tensor | None) -> tuple[Tensor, Tensor]:
         return total
 
     if inputs.dtype == torch.uint8:
-        # In whole numbers one pass is exact: the variance is (n sum(x²) - sum(x)²) / n².
-        sums = each(lambda part: part, torch.int64).tolist()
-        squares = each(lambda part: part.to(torch.int32).square(), torch.int64).tolist()
-        variances = [(count * square - total**2) / count**2 for total, square in zip(sums, squares, strict=True)]
-        mean = torch.tensor([total / count for total in sums], dtype=torch.float64)
-        return mean, torch.tensor(variances, dtype=torch.float64).sqrt()
+        squares = each(lambda part: part.to(torch.int32).square(), torch.int64)
+        return _whole_moments(count, each(lambda part: part, torch.int64), squares)
     mean = each(lambda part: part.to(torch.float64), torch.float64) / count
     return mean, (each(lambda part: (part.to(torch.float64) - mean).square(), torch.float64) / count).sqrt()
+
+
+def _whole_moments(count: int, sums: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
+    """In whole numbers one pass is exact: the variance is (n sum(x²) - sum(x)²) / n²."""
+    totals = list(zip(sums.tolist(), squares.tolist(), strict=True))
+    variances = [(count * square - total**2) / count**2 for total, square in totals]
+    mean = torch.tensor([total / count for total, _ in totals], dtype=torch.float64)
+    return mean, torch.tensor(variances, dtype=torch.float64).sqrt()
 
 
 def fixed(given: tuple[object, object], channels: int) -> tuple[Tensor, Tensor]:

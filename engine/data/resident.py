@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from engine.data.augment import Augmentation
+from engine.data.augment import Augmentation, augmented
 from engine.data.info import Batch
 from engine.data.normalise import Normalise
 from engine.rng import Stream, generator
@@ -24,7 +24,8 @@ class Resident:
 
     Made of `inputs` (N, ...), as stored or ready for the network, and `targets` (N, ...), both already on the device.
     `normalise` is what is still to be done to inputs, `augmentations` what `shuffled` (never `ordered`) does on top:
-    between scaling and normalising, or at the very end where `augment_last`.
+    between scaling and normalising, or at the very end where `augment_last`. `classes` is the number of classes where
+    targets are class numbers: augmentations that mix samples make float32 (n, classes) of them.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Resident:
         augmentations: tuple[Augmentation, ...] = (),
         *,
         augment_last: bool = False,
+        classes: int = 0,
     ) -> None:
         self.inputs = inputs
         self.targets = targets
@@ -42,6 +44,7 @@ class Resident:
         self._normalise = normalise
         self._augmentations = augmentations
         self._augment_last = augment_last
+        self._classes = classes
         sample_bytes = inputs[0].numel() * (8 if inputs.dtype == torch.int64 else 4)
         chunk = _CHUNK_BYTES.get(self.device.type, _CHUNK_BYTES_ELSEWHERE)
         self._chunk_samples = max(1, chunk // sample_bytes)
@@ -68,36 +71,38 @@ class Resident:
         The order is a function of (seed, epoch), the augmentation of (seed, epoch, batch), so starting at k gives the
         same bits as skipping k batches. A batch shares its memory with its neighbours but is never written to again.
         """
-        drawn = torch.randperm(len(self), generator=generator("cpu", seed, Stream.ORDER, epoch))
-        order = drawn.to(self.device)
+        order = torch.randperm(len(self), generator=generator("cpu", seed, Stream.ORDER, epoch))
         count = self.batches(batch_size, join_single=join_single)
-        at_once = max(1, self._chunk_samples // batch_size)
-        for first in range(start, count, at_once):
-            last = min(first + at_once, count)
-            sizes = [batch_size] * (last - first)
-            if last == count:
-                sizes[-1] = len(self) - (count - 1) * batch_size
-            index = order.narrow(0, first * batch_size, sum(sizes))
-            inputs = torch.split(self._gathered(index), sizes)
-            targets = torch.split(self.targets.index_select(0, index), sizes)
-            for offset in range(last - first):
-                number = first + offset
-                batch = inputs[offset]
-                if self._augmentations:
-                    batch = self._augmented(batch, seed, epoch, number)
-                yield Batch(batch, targets[offset], number)
+        if start >= count:
+            return
+        sizes = [batch_size] * (count - start)
+        sizes[-1] = len(self) - (count - 1) * batch_size
+        for number, (inputs, targets) in enumerate(self._chosen(order[start * batch_size :], sizes), start):
+            batch = Batch(inputs, targets, number)
+            yield self._augmented(batch, seed, epoch) if self._augmentations else batch
 
-    def _gathered(self, index: Tensor) -> Tensor:
-        inputs = self._normalise.scaled(self.inputs.index_select(0, index))
+    def _chosen(self, order: Tensor, sizes: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and targets of one batch of each size, in this order (on the CPU); what is to be augmented is scaled
+        and not yet normalised."""
+        order = order.to(self.device)
+        at_once = max(1, self._chunk_samples // max(sizes, default=1))
+        begin = 0
+        for first in range(0, len(sizes), at_once):
+            chunk = list(sizes[first : first + at_once])
+            index = order.narrow(0, begin, sum(chunk))
+            begin += sum(chunk)
+            inputs = torch.split(self._prepared(self.inputs.index_select(0, index)), chunk)
+            yield from zip(inputs, torch.split(self.targets.index_select(0, index), chunk), strict=True)
+
+    def _prepared(self, stored: Tensor) -> Tensor:
         if self._augmentations and not self._augment_last:
-            return inputs
-        return self._normalise.normalised(inputs)
+            return self._normalise.scaled(stored)
+        return self._normalise.ready(stored)
 
-    def _augmented(self, inputs: Tensor, seed: int, epoch: int, number: int) -> Tensor:
-        random = generator(self.device, seed, Stream.AUGMENT, epoch, number)
-        for augmentation in self._augmentations:
-            inputs = augmentation(inputs, random)
-        return inputs if self._augment_last else self._normalise.normalised(inputs)
+    def _augmented(self, batch: Batch, seed: int, epoch: int) -> Batch:
+        random = generator(self.device, seed, Stream.AUGMENT, epoch, batch.number)
+        inputs, targets = augmented(self._augmentations, batch.inputs, batch.targets, random, self._classes)
+        return Batch(inputs if self._augment_last else self._normalise.normalised(inputs), targets, batch.number)
 
     def ordered(self, batch_size: int) -> Iterator[Batch]:
         """Every sample once, in the order of the source, without augmentation: for evaluation."""

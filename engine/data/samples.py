@@ -8,16 +8,18 @@ from __future__ import annotations
 import gzip
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from engine.apart import apart
 from engine.calls import Call
-from engine.data.info import Loaded, Place
+from engine.data.info import DataInfo, Loaded, Place
+from engine.data.photographs import Photographs
 from engine.data.sources import build_source
 from engine.data.vision import _Cifar, _Idx
 from engine.errors import RequestError
+from engine.rng import Stream, generator
 
 MOST = 12
 # Of an IDX file: enough to meet each of ten classes, some 1.5 MB of pictures.
@@ -29,12 +31,14 @@ LARGEST = 64 * 1024**2
 @dataclass(frozen=True)
 class Sample:
     """One sample: a picture of `shape` (C, H, W) as bytes, rows of pixels with their channels beside each other, or
-    `values` of a table with an empty shape. `label` is its class, or the value to predict."""
+    `values` of a table with an empty shape. `label` is its class, or the value to predict; `shares` are those of the
+    classes that were mixed in it, the heaviest first."""
 
     label: str
     shape: tuple[int, ...]
     pixels: bytes = b""
     values: tuple[float, ...] = ()
+    shares: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ def read_samples(source: Call, place: Place, count: int = MOST) -> Samples:
     built = build_source(source)
     if isinstance(built, _Idx):
         return _from_idx(built, place, count)
+    if isinstance(built, Photographs):
+        return _from_photographs(built, place, count)
     path = getattr(built, "path", None)
     if isinstance(path, str):
         _small_enough(path, place)
@@ -64,6 +70,78 @@ def read_samples(source: Call, place: Place, count: int = MOST) -> Samples:
         # Its training files are five times as large; the pictures are of the same kind.
         return apart(lambda: _from_loaded(Loaded(built.info(place), built._read(place, False), None), count))
     return apart(lambda: _from_loaded(built.load(place), count))
+
+
+def augmented_samples(samples: Samples, calls: Sequence[Call], info: DataInfo, turn: int) -> Samples:
+    """The same samples after augmentation, as one batch; another draw for each `turn`.
+
+    Where samples are mixed, each has the shares of its classes. Raises RequestError where the data cannot be augmented
+    so.
+    """
+    return apart(lambda: _augmented(samples, calls, info, turn))
+
+
+def _augmented(samples: Samples, calls: Sequence[Call], info: DataInfo, turn: int) -> Samples:
+    import torch
+
+    from engine.data.augment import augmented, build_augmentations
+
+    built = build_augmentations(calls, info)
+    if not built or not samples.pictures:
+        return samples
+    shape = samples.samples[0].shape
+    stored = torch.frombuffer(bytearray(b"".join(sample.pixels for sample in samples.samples)), dtype=torch.uint8)
+    pictures = stored.view(-1, *shape[1:], shape[0]).permute(0, 3, 1, 2).float().div(255).contiguous()
+    numbers = {name: number for number, name in enumerate(info.classes)}
+    labels = torch.tensor([numbers.get(sample.label, 0) for sample in samples.samples])
+    changed, targets = augmented(built, pictures, labels, generator("cpu", turn, Stream.AUGMENT), info.outputs)
+    pixels = changed.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).contiguous()
+    mixed = targets.is_floating_point() and info.kind == "classes"
+    return Samples(
+        tuple(
+            replace(
+                sample,
+                shape=tuple(changed.shape[1:]),
+                pixels=pixels[at].numpy().tobytes(),
+                shares=_shares(targets[at].tolist(), info.classes) if mixed else (),
+            )
+            for at, sample in enumerate(samples.samples)
+        )
+    )
+
+
+def _shares(target: Sequence[float], classes: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Of a mixed target (k,), the classes that are in it at all, the heaviest first."""
+    found = [(name, share) for name, share in zip(classes, target, strict=True) if share >= 0.005]
+    return tuple(sorted(found, key=lambda pair: -pair[1]))
+
+
+def _from_photographs(source: Photographs, place: Place, count: int) -> Samples:
+    """Decoded for the look, without the cache: to ask it means to look at every file of the set first.
+
+    What cannot be read is passed over, as the run will tell of it.
+    """
+    from engine.data.decoding import Unreadable, decode
+    from engine.data.folders import list_photographs
+
+    listing = list_photographs(source, place)
+    of_training = [position for position, part in enumerate(listing.parts) if part == "train"]
+    candidates = first_of_each([listing.labels[position] for position in of_training], 2 * count)
+    samples: list[Sample] = []
+    failed: Unreadable | None = None
+    for position in (of_training[candidate] for candidate in candidates):
+        if len(samples) == count:
+            break
+        try:
+            pixels = decode(listing.root / listing.files[position], source.settings)
+        except Unreadable as error:
+            failed = failed or error
+            continue
+        shown = pixels.transpose(1, 2, 0).tobytes()
+        samples.append(Sample(listing.classes[listing.labels[position]], source.settings.shape, shown))
+    if not samples and failed is not None:
+        raise failed
+    return Samples(tuple(samples))
 
 
 def _small_enough(path: str, place: Place) -> None:
@@ -81,12 +159,11 @@ def first_of_each(labels: Sequence[int], count: int) -> list[int]:
     for position, label in enumerate(labels):
         turn = seen.get(label, 0)
         seen[label] = turn + 1
+        if turn >= count:
+            continue
         if turn == len(rounds):
             rounds.append({})
-        if turn < count:
-            rounds[turn][label] = position
-        if len(rounds) > count:
-            break
+        rounds[turn][label] = position
     order = [turn[label] for turn in rounds for label in sorted(turn)]
     return order[:count]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.calls import Call
 from engine.data.embedded import Diabetes, Digits
 from engine.data.info import Source
+from engine.data.photographs import ImageFolder, LabelledFiles
 from engine.data.tables import CSV
 from engine.data.tensors import Tensors
 from engine.data.toys import Blobs, Moons, Spirals
@@ -14,6 +15,7 @@ SOURCES: dict[str, type[Source]] = {
     source.__name__: source
     for source in (
         *(Digits, MNIST, FashionMNIST, KMNIST, CIFAR10, CIFAR100),
+        *(ImageFolder, LabelledFiles),
         *(CSV, Tensors, Diabetes, Moons, Spirals, Blobs),
     )
 }

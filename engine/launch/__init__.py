@@ -60,17 +60,18 @@ def prepare_run(
     from engine.check import check
     from engine.data.info import Place
     from engine.data.sources import build_source
+    from engine.run_weights import name_runs
     from engine.store.environment import environment
     from engine.store.folder import create_run
 
     for module in allow:
         catalogue.allow(module)
     place = Place(data_folder, download)
-    report = check(experiment, place)
+    report = check(experiment, place, store)
     if report.refusal is not None:
         raise report.refusal
     build_source(experiment.data.source).require(place)
-    return create_run(store, catalogue.canonical(report.experiment), environment())
+    return create_run(store, catalogue.canonical(name_runs(report.experiment, store)), environment())
 
 
 def start(

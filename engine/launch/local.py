@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from engine import catalogue, checkpoint, device_errors
-from engine.check import check
+from engine.build import initial_networks
+from engine.cached_training import asked_to_end, describe, with_features
+from engine.check import Report, check
 from engine.control import Mailbox, Request
 from engine.data.info import Place
 from engine.data.prepare import prepare
 from engine.device import resolve
 from engine.errors import LayerlabError
 from engine.events import Message
+from engine.feature_cache import Stopped
+from engine.freezing import backbone_nodes
 from engine.launch import Arguments
+from engine.run_weights import normalisation
 from engine.session import Session
 from engine.spec import load_experiment
+from engine.store.reader import RunReader
 from engine.store.writer import RunWriter
+from engine.weights import State, load_weights, preprocessing
 
 TELL_EVERY = 2.0  # seconds between two messages on how far reading or downloading data has come
 
@@ -44,6 +53,8 @@ def _train(arguments: Arguments, mailbox: Mailbox, writer: RunWriter) -> tuple[s
         for event in session.run():
             writer.put(event)
         return session.status, session.reason
+    except Stopped:
+        return "stopped", "stopped while features were computed"
     except LayerlabError as error:
         return "failed", str(error)
     except BaseException as error:  # a person's own module may call sys.exit
@@ -70,40 +81,90 @@ def _session(arguments: Arguments, mailbox: Mailbox, writer: RunWriter, known: d
     for module in arguments.allow:
         catalogue.allow(module)
     experiment = load_experiment(arguments.run_path / "experiment.toml")
-    report = check(experiment, Place(arguments.data_folder, arguments.download))
+    saved = _newest(arguments.run_path, writer) if arguments.resume else None
+    # A checkpoint holds all weights, but for those that cached features stand for.
+    wants_weights = saved is None or experiment.data.cache_features
+    store = arguments.run_path.parent
+    report = check(experiment, Place(arguments.data_folder, arguments.download), store, weights=wants_weights)
     if report.refusal is not None:
         raise report.refusal
     device = resolve(experiment.device)
     known |= {"memory": report.memory, "batch_size": experiment.data.batch_size, "device": str(device)}
     for warning in report.warnings:
         writer.put(Message("warning", warning))
-    prepared = prepare(
+    place = Place(arguments.data_folder, arguments.download, _Teller(writer))
+    weights = _load_weights(report, place, store, writer) if wants_weights else {}
+    ready = partial(
+        prepare,
         experiment.data,
         seed=experiment.seed,
         device=device,
-        place=Place(arguments.data_folder, arguments.download, _Teller(writer)),
+        place=place,
         standardize_targets=report.task.standardize_targets,
+        trained_with=_trained_with(report, store, None if saved is None else arguments.run_path),
     )
-    session = Session(report.experiment, report.task, report.propagations, prepared, mailbox, report.memory)
-    if arguments.resume:
-        _restore(session, arguments.run_path, writer)
+    cached = None
+    if experiment.data.cache_features:
+        networks = initial_networks(report.experiment, report.propagations, device, weights)
+        prepared, cached = with_features(
+            report, networks, ready, device=device, place=place, stopped=lambda: asked_to_end(mailbox)
+        )
+        writer.put(Message("info", describe(cached.features)))
+    else:
+        prepared = ready()
+    for note in prepared.notes:
+        writer.put(Message("warning", note))
+    session = Session(
+        report.experiment, report.task, report.propagations, prepared, mailbox, report.memory, cached, weights
+    )
+    if saved is not None:
+        _restore(session, saved, writer)
     if arguments.add_epochs:
         mailbox.put(Request("add_epochs", arguments.add_epochs))
     return session
 
 
-def _restore(session: Session, run_path: Path, writer: RunWriter) -> None:
-    """Put the session where the newest whole checkpoint was taken; at the beginning where there is none."""
-    folder = run_path / "checkpoints"
-    saved, problems = checkpoint.newest(folder)
+def _load_weights(report: Report, place: Place, store: Path, writer: RunWriter) -> dict[str, dict[str, State]]:
+    """The weights of the backbones of each network; what there is to know of them is told."""
+    notes: list[str] = []
+    found = {
+        name: load_weights(propagation, place, store, classes=report.info.classes, notes=notes)
+        for name, propagation in report.propagations.items()
+    }
+    for note in notes:
+        writer.put(Message("warning", note))
+    return found
+
+
+def _trained_with(report: Report, store: Path, resumed: Path | None) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Mean and deviation of the inputs that the weights were trained with; for a resume, what the run began with, as
+    the run that its weights are of may be gone."""
+    network = report.propagations[report.task.networks[0]]
+    if resumed is not None and any(backbone_nodes(network.nodes)):
+        reader = RunReader(resumed)
+        reader.poll()
+        mean, std = normalisation(reader.view.started)
+    else:
+        found = preprocessing(network, store)
+        mean, std = (None, None) if found is None else (found.mean, found.std)
+    return None if mean is None or std is None else (mean, std)
+
+
+def _newest(run_path: Path, writer: RunWriter) -> checkpoint.Saved | None:
+    """The newest whole checkpoint of a run, None where there is none; what is wrong is told."""
+    saved, problems = checkpoint.newest(run_path / "checkpoints")
     for problem in problems:
         writer.put(Message("warning", f"{problem}; going back to the one before it"))
     if saved is None:
         writer.put(Message("warning", "there is no checkpoint to go on from: training begins anew"))
-        return
+    return saved
+
+
+def _restore(session: Session, saved: checkpoint.Saved, writer: RunWriter) -> None:
+    """Put the session where a checkpoint was taken."""
     best = None
     if saved.state["best"] is not None:
-        best, problems = checkpoint.newest(folder, "best", saved.state["best"]["step"])
+        best, problems = checkpoint.newest(saved.path.parent, "best", saved.state["best"]["step"])
         if best is None:
             why = "; ".join(problems) or "they are not there"
             writer.put(
@@ -114,15 +175,28 @@ def _restore(session: Session, run_path: Path, writer: RunWriter) -> None:
 
 
 class _Teller:
-    """Turns progress of reading and downloading into messages, a few seconds apart; what is quick is not told."""
+    """Turns progress of reading, downloading and decoding into messages, a few seconds apart, with the time that is
+    left; what is quick is not told."""
 
     def __init__(self, writer: RunWriter) -> None:
         self._writer = writer
         self._told = time.monotonic()
+        self._text = ""
+        self._began = (self._told, 0)
 
     def __call__(self, text: str, done: int, total: int | None) -> None:
         now = time.monotonic()
+        if text != self._text:
+            self._text, self._began = text, (now, done)
         if now - self._told >= TELL_EVERY:
             self._told = now
             share = f" {100 * done / total:.0f} %" if total else ""
-            self._writer.put(Message("info", f"{text}{share}"))
+            self._writer.put(Message("info", f"{text}{share}{self._left(now, done, total)}"))
+
+    def _left(self, now: float, done: int, total: int | None) -> str:
+        """How long the rest takes at the speed so far."""
+        began, first = self._began
+        if not total or done <= first or done >= total:
+            return ""
+        seconds = (now - began) / (done - first) * (total - done)
+        return f", about {seconds:.0f} s left" if seconds < 100 else f", about {seconds / 60:.0f} min left"

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from engine import events
 from engine.control import MAX_ADDED_EPOCHS
 from engine.store import files
+from engine.store.loss_curve import Curve
 
 if TYPE_CHECKING:
     from engine.spec import Experiment
 
-MAX_CURVE = 4_000
 MAX_MESSAGES = 1_000
 MAX_TELEMETRY = 3_600
 MAX_EXPERIMENT = 1 << 18
@@ -45,38 +45,6 @@ class MessageRow:
     level: str
     text: str
     step: int | None
-
-
-class Curve:
-    """The loss over the steps, in at most 4,000 points: where they get too many, each two become their mean."""
-
-    def __init__(self) -> None:
-        self.points: list[tuple[int, float, float]] = []
-        self._stride = 1
-        self._waiting: list[tuple[int, float, float]] = []
-
-    def add(self, step: int, epoch: float, loss: float) -> None:
-        self._waiting.append((step, epoch, loss))
-        if len(self._waiting) >= self._stride:
-            self.points.append(_mean(self._waiting))
-            self._waiting.clear()
-            if len(self.points) >= MAX_CURVE:
-                # In place: a reader draws from this list.
-                self.points[:] = [_mean(self.points[i : i + 2]) for i in range(0, len(self.points), 2)]
-                self._stride *= 2
-
-    def forget_after(self, step: int) -> None:
-        self.points[:] = [point for point in self.points if point[0] <= step]
-        self._waiting = [point for point in self._waiting if point[0] <= step]
-
-
-def _mean(points: list[tuple[int, float, float]]) -> tuple[int, float, float]:
-    """The last step and epoch of some points, and their mean loss."""
-    step, epoch, _ = points[-1]
-    losses = [loss for _, _, loss in points]
-    # A mean would hide the infinite ones, or raise for two of opposite sign.
-    strange = [loss for loss in losses if not math.isfinite(loss)]
-    return step, epoch, strange[0] if strange else sum(losses) / len(losses)
 
 
 @dataclass
@@ -157,6 +125,13 @@ class RunView:
         return self._earlier_seconds + max(self._session[1] - self._session[0], 0.0)
 
     @property
+    def preparing(self) -> str:
+        """What is done before the first step, as it was told last; "" where nothing was, and once training begins."""
+        since = self._session[0] if self._session is not None else -math.inf
+        told = (row.text for row in reversed(self.messages) if row.level == "info" and row.time >= since)
+        return next(told, "") if self.status == "starting" else ""
+
+    @property
     def done(self) -> int:
         """How many epochs ended."""
         return self.history[-1].epoch if self.history else 0
@@ -164,6 +139,17 @@ class RunView:
     @property
     def device(self) -> str:
         return str(self.started.get("device", ""))
+
+    @property
+    def features(self) -> dict[str, Any] | None:
+        """The cached features that it trains on, as `Started` has them, every value of its type; None without."""
+        found = self.started.get("features")
+        if not isinstance(found, dict):
+            return None
+        numbers = {name: events.number(found.get(name)) or 0.0 for name in ("samples", "seconds", "saved")}
+        told = {name: value if math.isfinite(value) else 0.0 for name, value in numbers.items()}
+        told["samples"] = int(told["samples"])
+        return {"layers": str(found.get("layers", "")), "reused": found.get("reused") is True, **told}
 
     @property
     def seconds_left(self) -> float | None:

@@ -11,7 +11,7 @@ from torch import nn
 from engine.calls import Call
 from engine.data.info import Batch, DataInfo
 from engine.errors import RequestError
-from engine.losses import Criterion, rule_of
+from engine.losses import Criterion, rule_of, with_auxiliary
 from engine.tasks.base import Objection, Objective, Outcome, Setting, Task
 
 
@@ -36,8 +36,10 @@ class Supervised(Task):
 
     def _step(self, model: nn.Module, batch: Batch) -> Outcome:
         inputs, target = batch.inputs, batch.targets
-        output = model(inputs)
+        output, auxiliary = with_auxiliary(model(inputs))
         loss = self.criterion(output, target)
+        for share, other in auxiliary:
+            loss = loss + share * self.criterion(other, target)
         return Outcome(loss, self.criterion.weigh(target), output, target)
 
     def objections(

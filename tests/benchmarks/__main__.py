@@ -11,10 +11,13 @@ import sys
 
 from tests.benchmarks import (
     accuracy,
+    augmenting,
     batches,
+    features,
     first_frame,
     key_presses,
     many_runs,
+    photographs,
     quiet_screens,
     speed,
     startup,
@@ -25,6 +28,8 @@ from tests.benchmarks.bars import Bar, report
 
 GROUPS = {
     "batches": batches.measure,
+    "augmenting": augmenting.measure,
+    "features": features.measure,
     "speed": speed.measure,
     "startup": startup.measure,
     "store": store.measure,
@@ -33,6 +38,7 @@ GROUPS = {
     "keys": key_presses.measure,
     "quiet": quiet_screens.measure,
     "runs": many_runs.measure,
+    "photographs": photographs.measure,
     "accuracy": accuracy.measure,
 }
 

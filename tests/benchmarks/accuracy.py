@@ -1,4 +1,4 @@
-"""Accuracies on MNIST's test split, three seeds each, against what plain PyTorch reaches."""
+"""Accuracies on MNIST's test split and on photographs held out, three seeds each, against what plain PyTorch gives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,17 @@ def measure() -> list[Bar]:
                 print(bars[-1], flush=True)
         bars.append(Bar("cnn, 2 epochs: val/accuracy", _last("cnn", store, "epochs=2"), 0.983))
         print(bars[-1], flush=True)
+        for seed in SEEDS:
+            found = _best("cats-dogs-cnn", store, f"seed={seed}")
+            bars.append(Bar(f"cats-dogs-cnn, 15 epochs, seed {seed}: val/accuracy", found, 0.70))
+            print(bars[-1], flush=True)
     return bars
+
+
+def _best(preset: str, store: Path, *settings: str) -> float:
+    """`val/accuracy` of the best epoch: plain PyTorch reaches 0.76 on the thousand photographs."""
+    given = [argument for setting in settings for argument in ("--set", setting)]
+    return float(layerlab("train", preset, *given, store=store)["best"]["metrics"]["val/accuracy"])
 
 
 def _last(preset: str, store: Path, *settings: str) -> float:

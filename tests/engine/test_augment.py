@@ -14,10 +14,19 @@ from torchvision.transforms import functional as vision
 
 from engine.calls import parse_call
 from engine.data.augment import (
+    AUGMENTATIONS,
+    ColorJitter,
+    CutMix,
     GaussianNoise,
+    MixUp,
+    RandomAffine,
     RandomCrop,
+    RandomErasing,
     RandomHorizontalFlip,
+    RandomResizedCrop,
     RandomRotation,
+    RandomVerticalFlip,
+    TrivialAugment,
     build_augmentations,
 )
 from engine.data.info import Place
@@ -96,9 +105,27 @@ def test_noise_has_the_standard_deviation_asked_for():
     assert abs(float(noise.mean())) < 0.01
 
 
-@pytest.mark.parametrize(
-    "augmentation", [RandomCrop(9, 4), RandomHorizontalFlip(), RandomRotation(30.0), GaussianNoise(0.1)]
-)
+EACH = [
+    RandomCrop(9, 4),
+    RandomResizedCrop(),
+    RandomHorizontalFlip(),
+    RandomVerticalFlip(),
+    RandomRotation(30.0),
+    RandomAffine(10, (0.2, 0.2), (0.8, 1.2), 5.0),
+    ColorJitter(0.5, 0.5),
+    RandomErasing(),
+    RandomErasing(value="random"),
+    TrivialAugment(),
+    GaussianNoise(0.1),
+]
+MIXING = [MixUp(), CutMix()]
+
+
+def test_every_augmentation_is_tried_here():
+    assert {type(one).__name__ for one in EACH + MIXING} == set(AUGMENTATIONS)
+
+
+@pytest.mark.parametrize("augmentation", EACH, ids=str)
 def test_samples_differ_inputs_stay_and_the_generator_decides(augmentation):
     image = torch.rand(1, 1, 9, 9, generator=torch.Generator().manual_seed(2))
     batch = image.expand(64, 1, 9, 9).clone()
@@ -108,6 +135,34 @@ def test_samples_differ_inputs_stay_and_the_generator_decides(augmentation):
     assert torch.equal(batch, before)
     assert torch.equal(out, augmentation(batch, random()))
     assert not torch.equal(out, augmentation(batch, generator("cpu", 4)))
+
+
+@pytest.mark.parametrize("augmentation", EACH + MIXING, ids=str)
+def test_what_is_drawn_for_a_sample_does_not_depend_on_its_neighbours_images(augmentation):
+    images = torch.rand(16, 3, 9, 9, generator=torch.Generator().manual_seed(3))
+    drawn = augmentation.draw(16, (3, 9, 9), random())
+    whole = augmentation.apply(images, drawn)
+    if augmentation.mixes_targets:
+        # Only the one before it comes in.
+        changed = images.clone()
+        changed[5] = 0
+        same = [number for number in range(16) if number not in (5, 6)]
+        assert torch.equal(augmentation.apply(changed, drawn)[same], whole[same])
+    else:
+        alone = torch.cat([augmentation.apply(images[at : at + 1], drawn[at : at + 1]) for at in range(16)])
+        torch.testing.assert_close(alone, whole, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("augmentation", EACH + MIXING, ids=str)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_nothing_is_read_back_from_the_device(augmentation, channels):
+    # Tensors of the meta device have no values: what would wait for one fails on them.
+    shape = (channels, 9, 9)
+    drawn = augmentation.draw(6, shape, random()).to("meta")
+    out = augmentation.apply(torch.empty(6, *shape, device="meta"), drawn)
+    assert out.shape == (6, *augmentation.output_shape(shape))
+    classes = augmentation.apply_targets(torch.empty(6, 4, device="meta"), drawn, 4)
+    assert classes.shape == (6, 4)
 
 
 def info(source):

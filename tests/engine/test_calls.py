@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.calls import MAX_LENGTH, PREFIXES, SYMBOLS, Call, CallError, Symbol, Value, parse_call, parse_value
+from engine.calls import MAX_LENGTH, PREFIXES, SYMBOLS, Call, CallError, Symbol, Table, Value, parse_call, parse_value
 
 NAMES = st.from_regex(r"\A[A-Z][A-Za-z0-9_]{0,8}\Z").filter(lambda name: name not in ("True", "False", "None"))
 OWN = st.builds("{}.{}:{}".format, st.sampled_from(["mine", "a_b"]), st.sampled_from(["blocks", "x1"]), NAMES)
@@ -30,7 +30,14 @@ def calls_of(values: st.SearchStrategy[Value]) -> st.SearchStrategy[Call]:
     return prefixed | st.builds(Call, OWN, args, kwargs)
 
 
-VALUES = st.recursive(LEAVES, lambda v: st.lists(v, max_size=3).map(tuple) | calls_of(v), max_leaves=8)
+KEYS = st.integers(-(2**63) + 1, 2**63 - 1) | st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+
+
+def tables_of(values: st.SearchStrategy[Value]) -> st.SearchStrategy[Table]:
+    return st.dictionaries(KEYS, values, max_size=3).map(lambda found: Table(tuple(found.items())))
+
+
+VALUES = st.recursive(LEAVES, lambda v: st.lists(v, max_size=3).map(tuple) | calls_of(v) | tables_of(v), max_leaves=8)
 CALLS = calls_of(VALUES)
 
 
@@ -114,7 +121,11 @@ def test_a_prefix_is_recorded_and_the_name_stands_alone() -> None:
         ("A(1 if x else 2)", 5, "condition"),
         ("A(f'{x}')", 3, "prefix `f`"),
         ("A(b'x')", 3, "prefix `b`"),
-        ("A({'a': 1})", 3, "dict"),
+        ("A({1, 2})", 3, "only"),
+        ("A({1.5: 2})", 9, "keys of a table"),
+        ("A({True: 2})", 10, "keys of a table"),
+        ("A({5: 1, 5: 2})", 13, "twice"),
+        ("A(x: 1)", 4, "colon"),
         ("A(*b)", 3, "star"),
         ("A(**b)", 3, "star"),
         ("A(x=1, x=2)", 8, "given twice"),

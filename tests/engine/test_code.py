@@ -189,3 +189,53 @@ def test_a_name_from_elsewhere_stays_within_its_comment() -> None:
     first = code_of(experiment).splitlines()[0]
     assert first.startswith("# ")
     assert "\u2028" not in code_of(experiment)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        "[Upsample(32), Conv2d(3, 1), Backbone('squeezenet1_1', weights=None, frozen='to:features.4')]",
+        "[Upsample(32), Conv2d(3, 1, frozen=True), Backbone('mnasnet0_5', weights=None, frozen='all')]",
+        pytest.param(
+            "[Upsample(32), Conv2d(3, 1), Backbone('googlenet', weights=None, frozen='to:inception5a')]",
+            marks=pytest.mark.soak,
+        ),
+        "[Upsample(32), Conv2d(3, 1), Backbone('squeezenet1_1', weights=None, until='features.3'), Flatten(), "
+        "Linear(classes)]",
+    ],
+)
+def test_a_backbone_is_written_as_plain_torchvision_code(layers: str) -> None:
+    experiment = with_settings(preset("lenet"), ["seed=3", "epochs=1", f"network.layers={layers}"])
+    report = check(experiment, Place(NOWHERE))
+    code = pytorch_code(report)
+    names, _ = run(code.partition("# Loss, optimizer")[0])
+    torch.manual_seed(3)
+    network = build_network(report.propagations["model"])
+    ours, theirs = network.state_dict(), names["network"].state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    trained = {name for name, p in network.named_parameters() if p.requires_grad}
+    assert trained == {name for name, p in names["network"].named_parameters() if p.requires_grad}
+    # Three batches of it are trained on.
+    few = "x_train, y_train, x_val, y_val = x_train[:12], y_train[:12], x_val[:4], y_val[:4]\nBATCH_SIZE = 4\n"
+    short = code.replace("train_loader = DataLoader(", f"{few}train_loader = DataLoader(")
+    names, printed = run(short)
+    assert "best: " in printed
+    before, after = network.state_dict(), names["network"].state_dict()
+    still = {name.rpartition(".")[0] for name, _ in network.named_parameters()} - {
+        name.rpartition(".")[0] for name in trained
+    }
+    assert all(torch.equal(before[key], after[key]) for key in before if key.rpartition(".")[0] in still)
+
+
+def test_an_initialiser_around_trained_weights_is_refused() -> None:
+    """A run reads the weights after it, which keeps them; the script has read them by then."""
+    layers = "network.layers=[Upsample(32), Conv2d(3, 1), Backbone('squeezenet1_1', weights={})]"
+    for weights, refused in (("'DEFAULT'", True), ("None", False)):
+        settings = [layers.format(weights), "network.init=kaiming_normal_()"]
+        report = check(with_settings(preset("lenet"), settings), Place(NOWHERE, download=True))
+        if refused:
+            with pytest.raises(RequestError, match="init around a Backbone"):
+                pytorch_code(report)
+        else:
+            assert "kaiming_normal_" in pytorch_code(report)

@@ -17,6 +17,7 @@ from engine.calls import parse_call
 from engine.data import Place, prepare
 from engine.data.normalise import Normalise
 from engine.data.resident import Resident
+from engine.data.streamed import Streamed
 from engine.errors import RequestError
 from engine.rng import Stream, generator
 from engine.spec import Data
@@ -211,7 +212,10 @@ def test_progress_tells_what_is_placed():
     assert ("placing training part", 1437, 1437) in told
 
 
-def test_data_larger_than_memory_is_refused(monkeypatch):
+def test_data_larger_than_memory_is_not_copied_but_read_where_it_is(monkeypatch):
+    ready = digits()
     monkeypatch.setattr(sys.modules["engine.data.prepare"], "free_memory", lambda device: 1000)
-    with pytest.raises(RequestError, match="GiB are free"):
-        digits()
+    read = digits()
+    assert isinstance(read.train, Streamed)
+    assert "read from the machine's memory" in read.notes[0]
+    same(list(ready.train.shuffled(0, 1, 64)), list(read.train.shuffled(0, 1, 64)))

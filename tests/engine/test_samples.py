@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 from engine.calls import parse_call
 from engine.data.info import Place
-from engine.data.samples import LOOKED_AT, first_of_each, read_samples
+from engine.data.samples import LOOKED_AT, augmented_samples, first_of_each, read_samples
 from engine.data.sources import build_source
 from engine.errors import RequestError
 
@@ -102,3 +102,59 @@ def test_classes_take_turns() -> None:
     assert first_of_each([1, 1, 0, 1, 2, 0], 12) == [2, 0, 4, 5, 1, 3]
     assert first_of_each([1, 1, 0], 2) == [2, 0]
     assert first_of_each([], 3) == []
+
+
+def photographs(folder: Path) -> Place:
+    from PIL import Image
+
+    (folder / "pets").mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for number in range(40):
+        pixels = random.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "pets" / f"{'cat' if number < 30 else 'dog'}.{number}.png")
+    return Place(folder)
+
+
+SOURCE = "LabelledFiles('pets', pattern='{label}.{id}.png', size=16)"
+
+
+def test_of_photographs_a_few_are_decoded_and_no_more(tmp_path: Path) -> None:
+    from engine.data import decoding
+
+    place = photographs(tmp_path)
+    before = decoding.count
+    found = read_samples(parse_call(SOURCE), place, count=6).samples
+    assert decoding.count - before == 6
+    assert [sample.label for sample in found] == ["cat", "dog"] * 3
+    loaded = build_source(parse_call(SOURCE)).load(place)
+    first = {label: loaded.train.inputs[loaded.train.targets.tolist().index(label)] for label in (0, 1)}
+    for label, sample in enumerate(found[:2]):
+        shown = np.frombuffer(sample.pixels, np.uint8).reshape(16, 16, 3)
+        np.testing.assert_array_equal(shown, first[label].permute(1, 2, 0).numpy())
+
+
+def test_a_photograph_that_is_broken_is_passed_over(tmp_path: Path) -> None:
+    place = photographs(tmp_path)
+    (tmp_path / "pets" / "cat.0.png").write_bytes(b"broken")
+    assert len(read_samples(parse_call(SOURCE), place, count=6).samples) == 6
+    for path in (tmp_path / "pets").iterdir():
+        path.write_bytes(b"broken")
+    with pytest.raises(RequestError, match=r"\.png: .* picture"):
+        read_samples(parse_call(SOURCE), place)
+
+
+def test_augmented_samples_are_another_draw_each_turn_and_the_same_for_the_same(tmp_path: Path) -> None:
+    place = photographs(tmp_path)
+    info = build_source(parse_call(SOURCE)).info(place)
+    samples = read_samples(parse_call(SOURCE), place, count=6)
+    calls = [parse_call("RandomCrop(16, padding=4)"), parse_call("MixUp(1.0)")]
+    draws = [augmented_samples(samples, calls, info, turn) for turn in (0, 0, 1)]
+    assert draws[0] == draws[1]
+    assert draws[0] != draws[2]
+    for sample in draws[0].samples:
+        assert sum(share for _, share in sample.shares) == pytest.approx(1, abs=0.01)
+        assert list(sample.shares) == sorted(sample.shares, key=lambda pair: -pair[1])
+    assert augmented_samples(samples, [], info, 0) == samples
+    flipped = augmented_samples(samples, [parse_call("RandomVerticalFlip(1.0)")], info, 0).samples[0]
+    before = np.frombuffer(samples.samples[0].pixels, np.uint8).reshape(16, 16, 3)
+    np.testing.assert_array_equal(np.frombuffer(flipped.pixels, np.uint8).reshape(16, 16, 3), before[::-1])

@@ -20,8 +20,8 @@ from engine import events
 from engine.errors import RequestError
 from engine.events import Progress, to_line
 from engine.store import owner
+from engine.store.loss_curve import MAX_CURVE
 from engine.store.reader import RunReader, RunView
-from engine.store.view import MAX_CURVE
 from engine.store.writer import RunWriter
 from tests.engine.run_folders import ended, new_run, progress, started, trained_run
 

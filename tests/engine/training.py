@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+from engine.build import initial_networks
+from engine.cached_training import with_features
 from engine.check import check
 from engine.control import Mailbox, Request
 from engine.data.info import Place
@@ -24,15 +27,21 @@ def experiment(name: str = "activation", *settings: str) -> Experiment:
 def make_session(spec: Experiment, folder: Path = Path("nowhere"), mailbox: Mailbox | None = None) -> Session:
     report = check(spec, Place(folder))
     assert report.error is None, report.error
-    prepared = prepare(
+    device, place = resolve(spec.device), Place(folder)
+    ready = partial(
+        prepare,
         report.experiment.data,
         seed=spec.seed,
-        device=resolve(spec.device),
-        place=Place(folder),
+        device=device,
+        place=place,
         standardize_targets=report.task.standardize_targets,
     )
     mailbox = mailbox or Mailbox()
-    return Session(report.experiment, report.task, report.propagations, prepared, mailbox, report.memory)
+    if not spec.data.cache_features:
+        return Session(report.experiment, report.task, report.propagations, ready(), mailbox, report.memory)
+    networks = initial_networks(report.experiment, report.propagations, device)
+    prepared, cached = with_features(report, networks, ready, device=device, place=place)
+    return Session(report.experiment, report.task, report.propagations, prepared, mailbox, report.memory, cached)
 
 
 def train(spec: Experiment, folder: Path = Path("nowhere")) -> tuple[Session, list[Event]]:

@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from docs import keys
+from engine.presets import PRESETS
 from engine.spec import parse_experiment
 from tui.commands import COMMANDS
 from tui.filtering import parse_filter
@@ -69,6 +70,8 @@ def test_a_command_line_can_be_typed(line: str) -> None:
         group.make_parser(context).parse_args(arguments)
         return
     name, command, rest = group.resolve_command(context, arguments)
+    while hasattr(command, "resolve_command"):
+        name, command, rest = command.resolve_command(command.context_class(command, info_name=name), rest)
     parsed, left, _ = command.make_parser(command.context_class(command, info_name=name)).parse_args(rest)
     assert not left
     known = {option for parameter in command.params for option in parameter.opts}
@@ -84,8 +87,8 @@ def test_an_unknown_option_would_be_seen() -> None:
 def test_experiments_and_settings_can_be_read(tmp_path: Path) -> None:
     written = [block for language, block in BLOCKS if language == "toml"]
     experiments = [block for block in written if "[network]" in block]
-    assert len(experiments) == 1
-    assert parse_experiment(experiments[0]).name == "batchnorm"
+    assert [parse_experiment(text).name for text in experiments] == ["batchnorm", "cats-dogs-resnet18"]
+    assert all(text == PRESETS[parse_experiment(text).name].toml for text in experiments)
     (settings,) = (block for block in written if "[keys]" in block)
     path = tmp_path / "settings.toml"
     path.write_text(settings)

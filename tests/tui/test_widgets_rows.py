@@ -140,6 +140,7 @@ async def test_progress_names_the_reason_of_a_failure() -> None:
     view = SimpleNamespace(
         status="failed", reason="the loss became NaN at step 7 [/b]", epoch=1, epochs=4, history=[], step=7, batch=1,
         batches=9, samples_per_second=None, seconds_left=None, seconds_per_epoch=None, lr=10.0,
+        preparing="", features=None,
     )  # fmt: skip
     async with OneWidget(progress).run_test(size=(100, 2)) as pilot:
         progress.show(view)

@@ -144,7 +144,8 @@ def show_report(report: Report) -> None:
             count(row.macs) if row.macs else "",
         )
     console().print(drawn)
-    frozen = "" if all(row.trainable == row.parameters for row in report.rows) else ", not all of them trained"
+    trained = sum(row.trainable for row in report.rows if row.depth == 0)
+    frozen = "" if trained == report.parameters else f", of which {trained:,} are trained"
     write(f"parameters  {count(report.parameters)} ({report.parameters:,}{frozen})")
     write(f"MACs        {count(report.macs)} a sample")
     for index, (name, value) in enumerate(report.memory.items()):

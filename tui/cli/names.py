@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -174,3 +175,8 @@ def _show(entry: Entry) -> None:
         console().print(drawn)
     if entry.doc:
         write(plain_doc(entry.doc))
+    if entry.name == "Backbone":
+        from engine.backbones import backbone_names
+
+        names = textwrap.fill(", ".join(backbone_names()), 110, break_on_hyphens=False)
+        write(f"\nModels of the installed torchvision:\n{names}")

@@ -158,7 +158,7 @@ def show_run(view: RunView) -> None:
     from tui.compare import is_main, metric_names
     from tui.follow import best_text, message_text
     from tui.output import add_row, console, count, duration, fits, say, shape, table, write
-    from tui.record import started
+    from tui.record import features_text, started
 
     write(f"{view.name}  {view.status}" + (f"  ({view.reason})" if view.reason else ""), style="bold")
     facts = [
@@ -168,6 +168,7 @@ def show_run(view: RunView) -> None:
         ("epochs", f"{view.done} of {view.epochs}"),
         ("best", best_text(view).removeprefix("best ")),
         ("a training epoch", duration(view.seconds_per_epoch) if view.history else None),
+        ("cached features", features_text(view.features)),
     ]
     facts += [
         (key, value) for key, value in view.environment.items() if isinstance(value, (str, int)) and key != "version"

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from tui.cli import application, demonstration, experiments, keeping, live, machine, names, results, training
+from tui.cli import data as data_commands
 from tui.cli.endings import SUCCESS, WRONG, carry_out, tell
 from tui.cli.opening import open_application
 from tui.cli.options import DataOption, RunsOption
@@ -64,7 +65,7 @@ def start(
 
 
 # The order here is the order of `layerlab --help`.
-for group in (demonstration, experiments, application, training, live, results, keeping, names, machine):
+for group in (demonstration, experiments, data_commands, application, training, live, results, keeping, names, machine):
     group.register(app)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -18,15 +19,16 @@ from textual.worker import get_current_worker
 from engine.errors import RequestError
 from tui.layer_tree import read, written
 from tui.output import shape
+from tui.pretrained import models, read_models
 from tui.safe import safe_lines
 from tui.screens.dialogue import Dialogue
 from tui.screens.picker import Found
 from tui.screens.prompt import LineInput
-from tui.suggestions import MOST, Incoming, Suggestion, outcome, suggest, wrong_layers
+from tui.suggestions import MOST, Incoming, Suggestion, catalogue, outcome, suggest, wrong_layers
 from tui.widgets.lines import Line, fit, line
 from tui.widgets.rows import Rows
 
-HINT = "enter adds what is selected, tab completes it; `conv 32 3`, `res conv 32 3` and `lin 64 relu` are understood"
+HINT = "enter adds what is selected, tab completes it; `conv 32 3`, `lin 64 relu` and `resnet18` are understood"
 WIDTH = 90
 HEIGHT = MOST + 5
 SECONDS_BETWEEN_LOOKS = 0.3
@@ -64,6 +66,9 @@ class Adder(Dialogue[str | None]):
             self.number = number
             self.shapes = shapes
 
+    class ModelsRead(Message):
+        """What can be a Backbone is known now."""
+
     def __init__(self, title: str, given: Callable[[], Incoming | None], at: Region) -> None:
         super().__init__()
         self._title = title
@@ -84,8 +89,23 @@ class Adder(Dialogue[str | None]):
         self.query_one(Input).focus()
         self._look()
         self.call_after_refresh(self._draw)
+        if not models():
+            self.run_worker(self._read_models, thread=True, group="models", exit_on_error=False)
         if self._found is None or self._given() is None:
             self._waiting = self.set_interval(SECONDS_BETWEEN_LOOKS, self._look_again)
+
+    def _read_models(self) -> None:
+        """In a thread of its own, once the check has brought torch: two imports at once would only wait longer."""
+        while catalogue() is None:
+            if get_current_worker().is_cancelled:
+                return
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        read_models()
+        self.post_message(self.ModelsRead())
+
+    def on_adder_models_read(self) -> None:
+        self._look()
+        self._draw()
 
     def on_resize(self) -> None:
         self._place()

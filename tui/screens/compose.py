@@ -165,6 +165,10 @@ class ComposeScreen(RecipeSide):
         if self._among_layers():
             self._network.freeze()
 
+    def action_unfold(self) -> None:
+        if self._among_layers():
+            self._network.unfold()
+
     def action_undo(self) -> None:
         self._network.undo()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tui.recipe_editing import RecipeEditing
-from tui.recipe_facts import FactsFound, FactsWatch
+from tui.recipe_facts import FactsFound, FactsWatch, shown_settings
 from tui.screens.workspace import Workspace
 from tui.widgets.layer_table import LayerTable
 from tui.widgets.recipe import Recipe
@@ -38,12 +38,31 @@ class RecipeSide(Workspace):
         self.facts.look(experiment, report)
         colours = not (self.app.no_color or self.app.native_ansi_color)
         self.recipe.show(
-            self.app.draft.settings(),
+            shown_settings(experiment, self.app.draft.settings()),
             self.facts.remarks(experiment, report, width),
             problem,
-            self.facts.pictures(experiment, width - 2, colours=colours),
+            self.facts.pictures(experiment, width - 2, colours=colours, again=self._again()),
             [str(call) for call in experiment.data.augment],
         )
+
+    def _again(self) -> str:
+        return self.app.settings.with_keys("{compose.draw_again}")
+
+    def action_draw_again(self) -> None:
+        """Other changes by chance of the samples that are shown."""
+        if not self.app.draft.experiment.data.augment:
+            told = "nothing is changed by chance: augment has no entry, {compose.edit} on its row adds one"
+            self.app.tell(self.app.settings.with_keys(told))
+            return
+        self.facts.draw_again()
+        self.show_recipe(self.app.report, self.app.problem)
+
+    def on_screen_resume(self) -> None:
+        # Chance makes something else of the samples at every look.
+        self.facts.draw_again()
+
+    def on_recipe_resized(self) -> None:
+        self.show_recipe(self.app.report, self.app.problem)
 
     def on_facts_found(self, message: FactsFound) -> None:
         if self.facts.found(message.facts):

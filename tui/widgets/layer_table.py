@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.binding import Binding
 
 from engine.calls import Call
+from tui.frozen_modules import Module
 from tui.layer_tree import Listed, Span, chains, joined, listed, shown_path, span_of
 from tui.output import count, shape
 from tui.widgets.lines import Line, fit, line, split
+from tui.widgets.module_rows import holder_of, modules_of, shaping
 from tui.widgets.rows import VIM_KEYS, Rows
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ PARAMETERS = 11
 MACS = 9
 WIDE = 92
 PENDING = "…"
+# Lines of what is wrong with a layer.
+MOST_TOLD = 8
 EMPTY = (
     "",
     "no layers yet",
@@ -45,11 +49,15 @@ class LayerTable(Rows):
         Binding("shift+down", "extend(1)", show=False),
         Binding("shift+up", "extend(-1)", show=False),
         Binding("escape", "unmark", show=False),
+        Binding("left", "fold", "Close what shows its modules, or go to it", key_display="←", show=False),
+        Binding("right", "unfold", "Open what has modules, or go to them", key_display="→", show=False),
     ]
     HELP = (
         "The layers from the data on, with what comes out of each for one sample. shift+↓ or "
         "{compose.select_several} and arrows select neighbours; what a container holds is indented beneath it and "
         "edited like any other layer. "
+        "▸ has modules of its own: → or {compose.unfold} shows them, and {compose.freeze} freezes the one under the "
+        "cursor; they cannot be moved or edited. "
         "❄ marks what is not trained. MACs: multiply-accumulates of one sample's way forward."
     )
 
@@ -63,20 +71,42 @@ class LayerTable(Rows):
         self._shown: tuple[Sequence[Call], str, Any, Any, bool] = ((), "", None, None, True)
         # What the last answer said, by path: it holds as long as neither data nor any layer before is another.
         self._known: dict[str, tuple[Call, Row]] = {}
+        # The rows of what stands in layers that are no containers of layers, by the path of the layer.
+        self._inside: dict[str, list[Row]] = {}
         self._known_source = ""
         self._known_problem: tuple[tuple[tuple[str, Call], ...], Any] | None = None
         self._given = PENDING
         self._shapes = 8
         self._marked: frozenset[str] = frozenset()
+        # Of the layers that have modules of their own, by number: which are open. Paths change with every edit before.
+        self._open: set[int] = set()
+        self._having: list[str] = []
 
     # ------------------------------------------------------------------ selection
 
     @property
     def path(self) -> str:
-        """The layer under the cursor; "" for the data."""
-        if not self._paths:
-            return ""
-        return self._paths[min(self.cursor, len(self._paths) - 1)] or ""
+        """The layer under the cursor, or the one whose module that is; "" for the data."""
+        here = self._here
+        return next((path for path in self._having if here.startswith(f"{path}.")), here)
+
+    @property
+    def module(self) -> str:
+        """The module of the layer under the cursor, by its name within the layer; "" for the layer itself."""
+        return self._here.removeprefix(self.path).removeprefix(".")
+
+    @property
+    def _here(self) -> str:
+        return (self._paths[min(self.cursor, len(self._paths) - 1)] or "") if self._paths else ""
+
+    @property
+    def modules(self) -> list[Module]:
+        """What the check found of the modules of the layer under the cursor."""
+        beneath = f"{self.path}."
+        return [
+            Module(row.path.removeprefix(beneath), row.parameters, row.trainable)
+            for row in self._inside.get(self.path, ())
+        ]
 
     @property
     def span(self) -> Span:
@@ -96,7 +126,7 @@ class LayerTable(Rows):
         paths = span.paths or ("",)
         self._extending = False
         self._anchor = paths[0] if len(paths) > 1 else None
-        if paths[-1] in self._paths:
+        if paths[-1] in self._paths and paths[-1] != self.path:
             self.cursor = self._paths.index(paths[-1])
         if self._anchor is not None or self._marked:
             self._draw()
@@ -135,6 +165,35 @@ class LayerTable(Rows):
             # Not from within a redraw: the rows may be those of before.
             self.call_after_refresh(self._draw)
 
+    # ------------------------------------------------------------------ modules of a layer
+
+    def turn(self) -> bool:
+        """Open or close the layer under the cursor; whether it has modules to show."""
+        if self.path not in self._having:
+            return False
+        self._open ^= {self._having.index(self.path)}
+        if self.module:
+            self.cursor = self._paths.index(self.path)
+        self._draw()
+        return True
+
+    def action_fold(self) -> None:
+        if self.module:
+            self.cursor = self._paths.index(holder_of(self._here, self._paths))
+        elif self._is_open(self.path):
+            self.turn()
+
+    def action_unfold(self) -> None:
+        if self.module or self.path not in self._having:
+            return
+        if self._is_open(self.path):
+            self.move_to(self.cursor + 1)
+        else:
+            self.turn()
+
+    def _is_open(self, path: str) -> bool:
+        return path in self._having and self._having.index(path) in self._open
+
     # ------------------------------------------------------------------ contents
 
     def show(self, layers: Sequence[Call], source: str, report: Any, problem: Any, checking: bool) -> None:
@@ -153,12 +212,13 @@ class LayerTable(Rows):
         flat = list(listed(layers))
         answers, problem = self._answers(flat, source, report, problem, checking)
         failing = shown_path(layers, problem.path) if problem is not None else ""
-        cursor = self.path
+        cursor = self._here
+        self._having = [one.path for one in flat if one.path in self._inside]
         self._find_marked(flat)
         given = shape(report.info.input_shape) if report is not None else self._input(source, checking)
         if not checking:
             # As wide as it has to be: layers want the room.
-            self._shapes = 2 + max(len(given), 6, *(len(shape(row.output_shape)) for row in answers.values()))
+            self._shapes = 2 + max(len(given), 6, *(len(shape(row.output_shape)) for row in self._in_view(answers)))
         paths: list[str | None] = [""]
         rows: list[Line] = [self._columns(" ", "", line((source, "dim")), given, "", "", "")]
         for one in flat:
@@ -169,6 +229,10 @@ class LayerTable(Rows):
                 paths += [None] * len(told)
             else:
                 rows.append(self._layer(one, answers.get(one.path), checking))
+            if self._is_open(one.path):
+                inside = self._inside[one.path]
+                rows += [self._module(one, row) for row in inside]
+                paths += [row.path for row in inside]
         if not flat:
             room = max(self.size.width - 7, 1)
             rows += [line((f"      {fit(self.with_keys(text), room).rstrip()}", "dim")) for text in EMPTY]
@@ -187,8 +251,9 @@ class LayerTable(Rows):
 
     def _keep_cursor(self, path: str) -> None:
         """The cursor stays on its layer, or where that was."""
-        if path in self._paths:
-            self.cursor = self._paths.index(path)
+        above = next((known for known in self._having if path.startswith(f"{known}.")), path)
+        if path in self._paths or above in self._paths:
+            self.cursor = self._paths.index(path if path in self._paths else above)
         elif self._paths[min(self.cursor, len(self._paths) - 1)] is None:
             super().move_to(min(self.cursor, len(self._paths) - 1), -1)
 
@@ -213,20 +278,26 @@ class LayerTable(Rows):
         if report is not None:
             rows = {row.path: row for row in report.rows}
             self._known = {one.path: (one.call, rows[one.path]) for one in flat if one.path in rows}
+            self._inside = modules_of(report.rows, flat)
             self._known_source, self._given = source, shape(report.info.input_shape)
         if not checking:
             before = tuple((one.path, one.call) for one in flat)
             self._known_problem = (before, problem) if problem is not None else None
+            if report is None:
+                self._inside = {}
             return {path: row for path, (_, row) in self._known.items()} if report is not None else {}, problem
         if source != self._known_source:
+            self._inside = {}
             return {}, None
         kept: dict[str, Row] = {}
         for one in flat:
             call, row = self._known.get(one.path, (None, None))
-            if row is None or (call != one.call and not one.held):
+            if row is None or call is None or (shaping(call) != shaping(one.call) and not one.held):
                 break
-            if call == one.call:
+            # A layer with modules keeps what was known of them until the check has counted again.
+            if call == one.call or one.path in self._inside:
                 kept[one.path] = row
+        self._inside = {path: rows for path, rows in self._inside.items() if path in kept}
         if self._known_problem is not None:
             before, known = self._known_problem
             end = next((i for i, (path, _) in enumerate(before, 1) if path == known.path), 0)
@@ -260,7 +331,7 @@ class LayerTable(Rows):
         return f"❄ {100 * row.trainable // row.parameters} %" if wide else "◐"
 
     def _called(self, one: Listed, style: str) -> Line:
-        call = one.call.without("frozen")
+        call = one.call.without("frozen") if one.call.get("frozen") is True else one.call
         text = str(call)
         if one.held:
             # Its layers stand beneath it.
@@ -271,7 +342,22 @@ class LayerTable(Rows):
         chain = one.path.rpartition(".")[0]
         side = (("shortcut ", "dim"),) if chain.endswith(".shortcut") else ()
         indent = (("  " * one.depth, ""),) if one.depth else ()
-        return line(*indent, *side, (text, style))
+        sign = (("▾ " if self._is_open(one.path) else "▸ ", "dim"),) if one.path in self._having else ()
+        return line(*indent, *side, *sign, (text, style))
+
+    def _in_view(self, answers: dict[str, Row]) -> list[Row]:
+        """The rows of the layers, and of the modules of those that are open."""
+        opened = [row for path in self._having if self._is_open(path) for row in self._inside[path]]
+        return [*answers.values(), *opened]
+
+    def _module(self, one: Listed, row: Row) -> Line:
+        """A module of a layer: its own name, and what it is."""
+        name = row.path.removeprefix(f"{one.path}.")
+        depth = one.depth + 1 + name.count(".")
+        what = line(("  " * depth, ""), (name.rpartition(".")[2], ""), (f"  {row.call}", "dim"))
+        parameters = count(row.parameters) if row.parameters else ""
+        macs = count(row.macs) if row.macs else ""
+        return self._columns(" ", "", what, shape(row.output_shape), parameters, macs, self._trained(row))
 
     def _columns(
         self, mark: str, number: str, name: Line, output: str, parameters: str, macs: str, trained: str
@@ -300,10 +386,11 @@ class LayerTable(Rows):
     def _explanation(self, problem: Any) -> list[Line]:
         """What the layer got and what it wants, and the key that mends it."""
         width = max(self.size.width - NUMBER - 4, 20)
-        message = problem.message
+        # The layer stands right above.
+        message = problem.message.removeprefix(f"`{problem.call}`: ").removeprefix(f"{problem.call}: ")
         if problem.expected and "got (" in message:
             message = f"got {shape(problem.found)}, wants {problem.expected}"
-        texts = textwrap.wrap(message, width)[:4] or [""]
+        texts = textwrap.wrap(message, width)[:MOST_TOLD] or [""]
         lines = [line((" " * (NUMBER + 2), ""), (text, "bad")) for text in texts]
         if problem.fix is not None:
             fix = line((" " * (NUMBER + 2), ""), "fix: ", (problem.fix.text, "strong"))

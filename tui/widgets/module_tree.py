@@ -49,7 +49,8 @@ class ModuleTree(Rows):
 
     HELP = """Each module with its parameters and, while it trains, with the norms of its weights and gradients (before
     clipping) and Δ/w, the size of one update relative to the weights. Around 1e-3 is usual; below 1e-6 hardly anything
-    is learned, above 1e-1 what was learned is overwritten, and both are marked ⚠. ❄ is frozen: not trained.
+    is learned, above 1e-1 what was learned is overwritten, and both are marked ⚠. ❄ is frozen: not trained; ◐ is
+    so in part.
     A ReLU tells the share of its units that never fire. More room shows more columns."""
     BINDINGS: ClassVar = [
         Binding("enter", "turn", "Fold or unfold what the module holds", show=False),
@@ -75,8 +76,10 @@ class ModuleTree(Rows):
         if old[:2] and old[0] is modules and old[1] is measured and old[2] == self.size.width:
             return
         if modules is not self._modules:
+            known = {str(item.get("path", "")) for item in self._modules}
             self._modules = modules
             self._read()
+            self._fold_models(known)
         self._measured = measured or {}
         self._draw()
 
@@ -102,6 +105,14 @@ class ModuleTree(Rows):
         self._folded &= {str(item.get("path", "")) for item in self._modules} | {""}
 
     # ------------------------------------------------------------------ folding
+
+    def _fold_models(self, known: set[str]) -> None:
+        """Fold what the modules of a pretrained model hold, of those that have not been here before: a model has more
+        of them than a screen has lines."""
+        for at, parent in enumerate(self._parents):
+            model = parent >= 0 and str(self._modules[parent].get("call", "")).startswith("Backbone(")
+            if model and self._holds(at) and self._path(at) not in known:
+                self._folded.add(self._path(at))
 
     def _path(self, at: int) -> str:
         return str(self._modules[at].get("path", "")) if at >= 0 else ""
@@ -148,7 +159,8 @@ class ModuleTree(Rows):
             self.set_rows([line((f" {EMPTY}", "dim"))], ())
             return
         columns = self._columns()
-        room = max(self.size.width - sum(column.width for column in columns) - 3, 8)
+        # One cell more than the mark takes: a scrollbar may stand there.
+        room = max(self.size.width - sum(column.width for column in columns) - 4, 8)
         longest = max(2 * depth + cell_len(text) for depth, text in zip(self._depths, self._names, strict=True))
         name = min(room, max(longest + 2, NAME))
         self._visible = [-1, *(at for at in range(len(self._modules)) if not self._hidden(at))]
@@ -185,8 +197,9 @@ class ModuleTree(Rows):
             if column.key == "update_ratio" and dead:
                 value, style = f"{100 * dead:.0f} % dead", "accent" if dead >= DEAD else "dim"
             spans.append((fit(value, column.width, right=True), style))
-        frozen = parameters > 0 and trainable == 0
-        return (*spans, (" ❄" if frozen else "", "accent"))
+        # Half a disc: part of it is frozen, and unfolding it tells what.
+        mark = "" if trainable >= parameters else " ❄" if not trainable else " ◐" if at >= 0 else ""
+        return (*spans, (mark, "accent"))
 
     def _whole_network(self) -> dict[str, Any]:
         top = [item for item, parent in zip(self._modules, self._parents, strict=True) if parent < 0]
@@ -211,9 +224,11 @@ def _cell(column: Column, module: Mapping[str, Any], measured: Mapping[str, Any]
 
 
 def _short(module: Mapping[str, Any]) -> str:
-    """A container's call without what it holds: Residual(…), Repeat(2, …)."""
+    """A container's call without what it holds: Residual(…), Repeat(2, …); a Backbone with its model's name."""
     name, _, arguments = str(module.get("call", "")).partition("(")
-    first = arguments.split(",")[0]
+    first = arguments.split(",")[0].rstrip(")")
+    if first[:1] in ("'", '"'):
+        return f"{name}({first})"
     return f"{name}({first}, …)" if first.isdigit() else f"{name}(…)"
 
 

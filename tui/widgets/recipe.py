@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from rich.style import Style
+from textual.message import Message
 
 from tui.widgets.lines import Line, Span, fit, line, split, width_of
 from tui.widgets.rows import VIM_KEYS, Rows
@@ -17,6 +18,8 @@ SETTINGS = (
     ("validation", "data.validation"),
     ("normalize", "data.normalize"),
     ("augment", "data.augment"),
+    ("memory", "data.memory"),
+    ("features", "data.cache_features"),
     ("task", "task"),
     ("loss", "loss"),
     ("optimizer", "optimizer"),
@@ -41,6 +44,8 @@ LINES = {
     "data.validation": "what is held out, to measure on",
     "data.normalize": "auto, none or [mean, deviation]",
     "data.augment": "chance changes of training samples",
+    "data.memory": "what samples may take on the device",
+    "data.cache_features": "compute what is frozen once; keep it",
     "task": "what the network is to learn",
     "loss": "what training makes small",
     "optimizer": "how a step changes the weights",
@@ -61,6 +66,8 @@ LINES = {
 }
 LABEL = 12
 AUGMENT = "data.augment"
+# Shown where the screen has them among the values: they matter to few experiments.
+SELDOM = ("data.memory", "data.cache_features", "network.init")
 ABSENT = ("", "none", "None", "[]", "()")
 Remark = str | Line
 
@@ -68,6 +75,9 @@ Remark = str | Line
 class Recipe(Rows):
     """Settings by name. `field` is the dotted field under the cursor; each augmentation has a row of its own,
     `data.augment.0`, above the one that adds another."""
+
+    class Resized(Message):
+        """The recipe has another width."""
 
     with_cursor = True
     BINDINGS: ClassVar = [*VIM_KEYS]
@@ -77,7 +87,9 @@ class Recipe(Rows):
 
     normalize: auto takes mean and deviation of the training part. accumulate: so many batches make one step. clip norm
     bounds the gradient of all weights together, clip value that of each. early stop: training ends after so many epochs
-    without a better one. average: an exponential moving average of the weights is measured in their place."""
+    without a better one. memory: what does not fit is read from a file while it trains. features: what the frozen
+    beginning of the network gives is computed once and kept.
+    average: an exponential moving average of the weights is measured in their place."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -140,7 +152,7 @@ class Recipe(Rows):
                     ("augment" if index == 0 else "", f"{AUGMENT}.{index}", call) for index, call in enumerate(augment)
                 ]
                 listed.append(("", AUGMENT, ""))
-            elif field in values or field != "network.init":
+            elif field in values or field not in SELDOM:
                 # Several networks have an init each, in the text of the experiment.
                 listed.append((name, field, values.get(field, "")))
         return listed
@@ -165,6 +177,8 @@ class Recipe(Rows):
     def on_resize(self, event: Any) -> None:
         super().on_resize(event)
         self.show(*self._shown)
+        # Pictures and remarks are made for a width, which is none as long as the panel is hidden.
+        self.post_message(self.Resized())
 
     def line_style(self, name: str) -> Style:
         """Styles by name, and for pictures two colours: "#ffffff on #000000"."""

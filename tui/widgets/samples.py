@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tui.widgets.lines import Line, Span, fit, line
@@ -16,8 +17,9 @@ GAP = 1
 Pixel = tuple[int, int, int]
 
 
-def strip(samples: Samples, width: int, *, colours: bool) -> list[Line]:
-    """As many samples beside each other as fit, each above its label; of a table its values, a line each."""
+def strip(samples: Samples, width: int, *, colours: bool, labelled: bool = True) -> list[Line]:
+    """As many samples beside each other as fit, each above its label (or above the shares of the classes that are mixed
+    in it); of a table its values, a line each."""
     if not samples.samples or width < SIDE:
         return []
     if not samples.pictures:
@@ -33,8 +35,21 @@ def strip(samples: Samples, width: int, *, colours: bool) -> list[Line]:
             spans += [cell(top, bottom, colours) for top, bottom in zip(picture[upper], below, strict=True)]
             spans.append((" " * GAP, ""))
         rows.append(tuple(spans))
-    rows.append(line(*((fit(sample.label, across) + " " * GAP, "dim") for sample in shown)))
+    for texts in _labels(shown, across) if labelled or any(sample.shares for sample in shown) else []:
+        rows.append(line(*((text + " " * GAP, "dim") for text in texts)))
     return rows
+
+
+def _labels(shown: Sequence[Sample], across: int) -> list[list[str]]:
+    """What stands below pictures: a line of labels, or two of shares, of which the number is never cut off."""
+    if not any(sample.shares for sample in shown):
+        return [[fit(sample.label, across) for sample in shown]]
+    lines: list[list[str]] = [[], []]
+    for sample in shown:
+        for texts, (name, share) in zip(lines, (*sample.shares, ("", 0.0), ("", 0.0)), strict=False):
+            room = max(across - 4, 1)
+            texts.append(fit(f"{fit(name, room)}{f'{share:.2f}'.lstrip('0'):>4}", across) if name else " " * across)
+    return lines
 
 
 def cell(top: Pixel, bottom: Pixel | None, colours: bool) -> Span:
@@ -49,29 +64,18 @@ def cell(top: Pixel, bottom: Pixel | None, colours: bool) -> Span:
 
 def shrunk(sample: Sample, across: int) -> list[list[Pixel]]:
     """The picture with `across` pixels a row and as many rows as keep its form: each the mean of what it covers."""
-    _, height, width = sample.shape
+    # Here, for nothing imports numpy before the first frame; photographs have too many pixels for Python alone.
+    import numpy as np
+
+    channels, height, width = sample.shape
     down = max(round(height * across / width), 1)
-    rows = []
-    for y in range(down):
-        top, end_y = y * height // down, max((y + 1) * height // down, y * height // down + 1)
-        row = []
-        for x in range(across):
-            left, end_x = x * width // across, max((x + 1) * width // across, x * width // across + 1)
-            row.append(_mean(sample, top, end_y, left, end_x))
-        rows.append(row)
-    return rows
-
-
-def _mean(sample: Sample, top: int, bottom: int, left: int, right: int) -> Pixel:
-    channels, _, width = sample.shape
-    means = []
-    for channel in range(3):
-        source = channel if channels >= 3 else 0
-        values = [
-            sample.pixels[(y * width + x) * channels + source] for y in range(top, bottom) for x in range(left, right)
-        ]
-        means.append(sum(values) // len(values))
-    return means[0], means[1], means[2]
+    rows = np.arange(down + 1) * height // down
+    columns = np.arange(across + 1) * width // across
+    pixels = np.frombuffer(sample.pixels, np.uint8).reshape(height, width, channels).astype(np.int64)
+    sums = np.add.reduceat(np.add.reduceat(pixels, rows[:-1], axis=0), columns[:-1], axis=1)
+    means = sums // (np.diff(rows)[:, None, None] * np.diff(columns)[None, :, None])
+    coloured = means[:, :, :3] if channels >= 3 else means[:, :, [0, 0, 0]]
+    return [[(red, green, blue) for red, green, blue in row] for row in coloured.tolist()]
 
 
 def _grey(pixel: Pixel) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -126,6 +127,10 @@ class Progress(Lines):
         done = view.status not in LIVE
         if stops_after_epoch(view):
             state.append((", stops after this epoch", "accent"))
+        if view.preparing:
+            state.append((f"   {view.preparing}", ""))
+        elif view.features and not reason[0]:
+            state.append((f"   {saving(view.features)}", "dim"))
         counted = f"epoch {min(view.epoch, view.epochs) if view.epoch else 0} of {view.epochs}" if view.epochs else ""
         numbers: list[str] = []
         if view.step and self.size.width >= 100:
@@ -176,6 +181,14 @@ class Progress(Lines):
             f" {100 * done:3.0f} %",
         )
         return split(left, (*right, (" ", "")), width)
+
+
+def saving(features: Mapping[str, Any]) -> str:
+    """What features that are kept save, in words: `features cached, saves 50.0 s an epoch: vgg16 features`."""
+    layers, saved = features.get("layers"), features.get("saved")
+    of = f": {layers}" if layers else ""
+    known = isinstance(saved, int | float) and not isinstance(saved, bool) and math.isfinite(saved) and saved >= 0
+    return "features cached" + (f", saves {duration(saved)} an epoch" if known else "") + of
 
 
 def fraction(view: Any) -> float:

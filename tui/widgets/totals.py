@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tui.output import count, size
-from tui.widgets.lines import Line, line, split
+from tui.widgets.lines import Line, line, split, width_of
 
 PARTS = ("weights", "gradients", "optimizer", "activations")
 # The recipe's words for what the forecast calls by its own.
@@ -24,19 +24,21 @@ def totals(report: Any, problem: Any, layers: int, width: int) -> list[Line]:
     if not layers:
         return [line(), line()]
     if problem is not None:
-        return [line((" ✗ cannot be trained as it is", "bad")), line()]
+        place = f"layer {problem.path}" if problem.path[:1].isdigit() else problem.path
+        return [line((f" ✗ cannot be trained as it is: {place}", "bad")), line()]
     if report is None:
         return [line((" …", "dim")), line()]
     trained = sum(row.trainable for row in report.rows if row.depth == 0)
     frozen = f", {count(trained)} trained" if trained < report.parameters else ""
-    left = line(
-        " ", (count(report.parameters), "strong"), f" parameters{frozen}   ", (count(report.macs), "strong"), " MACs"
-    )
+    brief = line(" ", (count(report.parameters), "strong"), f" parameters{frozen}   ")
+    left = (*brief, *line((count(report.macs), "strong"), " MACs"))
     needed, free = report.memory["total"], report.memory["available"]
     if needed > free:
         right = line(("✗ does not fit: ", "bad"), (f"{size(needed)} of {size(free)} ", "bad"))
     else:
         right = line(("fits: ", "dim"), size(needed), (f" of {size(free)} ", "dim"))
+    if width_of(left) + width_of(right) >= width:
+        left = brief
     return [split(left, right, width), split(line(""), line((_parts(report.memory, width), "dim")), width)]
 
 

@@ -1,0 +1,227 @@
+"""The cache of a person: entries that can be made again, within a bound; least recently used ones go first.
+
+An entry is a folder `<cache>/<kind>/<key>` that is made under another name and renamed when it is whole. Whoever makes
+or uses it holds a shared lock on its file `lock`; only what nobody holds is removed. Nothing here is worth more than
+the time that it took: what is damaged or foreign is thrown away by whoever finds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import RequestError
+
+KINDS = ("photographs", "features")
+USUAL_GIB = 20.0
+# Left free on the disk whatever the bound: a disk that is full to the last byte stops others, too.
+SPARED = 256 * 1024**2
+_LOCK = "lock"
+_TEMPORARY = ".tmp-"
+_ABANDONED = 3600.0  # seconds after which nobody is still at a folder without a lock
+
+
+def cache_folder() -> Path:
+    """$LAYERLAB_CACHE, else $XDG_CACHE_HOME/layerlab, else ~/.cache/layerlab."""
+    if own := os.environ.get("LAYERLAB_CACHE"):
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "layerlab"
+
+
+def bound() -> int:
+    """The most bytes that all entries together may take: $LAYERLAB_CACHE_GIB, else 20 GiB. RequestError for what is
+    not a number of 0 or more."""
+    text = os.environ.get("LAYERLAB_CACHE_GIB", "")
+    try:
+        gib = float(text) if text else USUAL_GIB
+    except ValueError:
+        gib = -1.0
+    if not 0 <= gib < 1e9:
+        raise RequestError(f"LAYERLAB_CACHE_GIB={text!r} is not a number of GiB, such as 20")
+    return int(gib * 1024**3)
+
+
+class Hold:
+    """A shared lock on an entry: it stays where it is until `close`, or until this object goes."""
+
+    def __init__(self, folder: Path, descriptor: int) -> None:
+        self.folder = folder
+        self._descriptor: int | None = descriptor
+
+    def close(self) -> None:
+        """Let go of it."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(OSError):
+            self.close()
+
+
+def hold(kind: str, key: str, *, used: bool = True) -> Hold | None:
+    """Hold an entry and mark it as used now; None where there is none (any more)."""
+    return _hold(cache_folder() / kind / key, used)
+
+
+def _hold(folder: Path, used: bool = True) -> Hold | None:
+    path = folder / _LOCK
+    try:
+        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+    except OSError:
+        return None
+    _lock(descriptor, exclusive=False)
+    try:
+        # Removed between opening and locking: the name is gone, or somebody else's by now.
+        there = os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except OSError:
+        there = False
+    if not there:
+        os.close(descriptor)
+        return None
+    if used:
+        with contextlib.suppress(OSError):
+            os.utime(path)
+    return Hold(folder, descriptor)
+
+
+def _lock(descriptor: int, *, exclusive: bool) -> bool:
+    """Whether the lock was got; a shared one is waited for (removing takes a moment), an exclusive one is not. Where
+    the file system knows no locks, entries can be used and are never removed."""
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if exclusive else fcntl.LOCK_SH)
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def making(kind: str, key: str) -> Iterator[Path]:
+    """A new folder to write an entry into, which becomes the entry as the block ends, unless another process was
+    faster: then that one's stays. It is removed where the block raises. Raises OSError where the cache cannot be
+    written to. Whoever wants the entry holds it within the block or calls `hold` afterwards, and looks whether it is
+    what it should be."""
+    parent = cache_folder() / kind
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
+    folder.mkdir()
+    held = None
+    try:
+        (folder / _LOCK).touch()
+        held = _hold(folder)
+        yield folder
+        for file in folder.iterdir():
+            _sync(file)
+        with contextlib.suppress(OSError):
+            # A folder replaces an empty one only, so a whole entry stays.
+            os.rename(folder, parent / key)
+        _sync(parent)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if held is not None:
+            held.close()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def throw_away(kind: str, key: str) -> None:
+    """Remove an entry that is not what it should be, used or not."""
+    _remove(cache_folder() / kind / key)
+
+
+def _remove(folder: Path) -> None:
+    """Out of sight first, so that nobody finds half an entry."""
+    gone = folder.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+    with contextlib.suppress(OSError):
+        os.rename(folder, gone)
+        if gone.is_dir() and not gone.is_symlink():
+            shutil.rmtree(gone, ignore_errors=True)
+        else:
+            gone.unlink()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry: what it takes, and when it was last used (seconds since 1970)."""
+
+    folder: Path
+    bytes: int
+    used: float
+
+
+def entries() -> list[Entry]:
+    """All entries, the least recently used first; unfinished ones, too, which are used while they are made."""
+    found = []
+    for kind in KINDS:
+        with contextlib.suppress(OSError):
+            for folder in (cache_folder() / kind).iterdir():
+                with contextlib.suppress(OSError):
+                    sizes = [file.stat().st_size for file in folder.iterdir()] if folder.is_dir() else []
+                    lock = folder / _LOCK
+                    found.append(Entry(folder, sum(sizes), (lock if lock.exists() else folder).lstat().st_mtime))
+    return sorted(found, key=lambda entry: entry.used)
+
+
+def make_room(wanted: int) -> bool:
+    """Remove the least recently used entries, as many as it takes for `wanted` more bytes; False where they cannot be
+    had within the bound and on the disk. What is in use stays."""
+    limit = bound()
+    known = entries()
+    total = sum(entry.bytes for entry in known)
+    if wanted > limit or _free() + total < wanted + SPARED:
+        return False
+    for entry in known:
+        if not entry.folder.name.startswith(_TEMPORARY) and total + wanted <= limit and _free() >= wanted + SPARED:
+            break
+        if _remove_unused(entry.folder):
+            total -= entry.bytes
+    return total + wanted <= limit and _free() >= wanted + SPARED
+
+
+def _remove_unused(folder: Path) -> bool:
+    try:
+        descriptor = os.open(folder / _LOCK, os.O_RDWR)
+    except OSError:
+        # Just begun, or what is left of a removal that was cut short.
+        if folder.name.startswith(_TEMPORARY) and time.time() - folder.lstat().st_mtime > _ABANDONED:
+            shutil.rmtree(folder, ignore_errors=True)
+        return False
+    try:
+        if not _lock(descriptor, exclusive=True):
+            return False
+        _remove(folder)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _free() -> int:
+    folder = cache_folder()
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0

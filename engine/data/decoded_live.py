@@ -1,0 +1,144 @@
+"""Photographs that not even the cache holds: decoded again for every batch, by torch's DataLoader with workers.
+
+Workers are spawned, not forked: the application has threads, and a child that was forked from among them can hang.
+They hand over arrays through pipes, for shared memory is small in many containers.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from engine.data import decoding
+from engine.data.augment import Augmentation
+from engine.data.decoding import Pixels, Settings, Unreadable
+from engine.data.info import Batch, Part
+from engine.data.normalise import Normalise
+from engine.data.resident import Resident
+from engine.errors import RunError
+
+MOST_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class LivePart(Part):
+    """Photographs by their `paths`; `inputs` has their shape and is on the meta device."""
+
+    paths: tuple[str, ...] = ()
+    settings: Settings = Settings()  # noqa: RUF009  (frozen)
+
+
+class DecodedLive(Resident):
+    """Photographs of `part`, of which those at `index` (or all) are handed out, with `targets` of these on the device.
+
+    Workers stay from epoch to epoch, and end with this object.
+    """
+
+    def __init__(
+        self,
+        part: LivePart,
+        index: Tensor | None,
+        targets: Tensor,
+        normalise: Normalise,
+        augmentations: tuple[Augmentation, ...] = (),
+        *,
+        classes: int = 0,
+        device: torch.device,
+    ) -> None:
+        super().__init__(part.inputs, targets, normalise, augmentations, classes=classes)
+        self.device = device
+        rows = range(len(part.paths)) if index is None else index.tolist()
+        self._files = _Files([part.paths[row] for row in rows], part.settings)
+        self._order = _Order()
+        self._loader: DataLoader[Any] | None = None
+
+    def __len__(self) -> int:
+        """The number of samples."""
+        return len(self._files)
+
+    def _chosen(self, order: Tensor, sizes: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+        places = torch.split(order, list(sizes))
+        for stored, index in zip(self._decoded([p.tolist() for p in places]), places, strict=True):
+            yield self._prepared(stored), self.targets.index_select(0, index.to(self.device))
+
+    def ordered(self, batch_size: int) -> Iterator[Batch]:
+        """Every sample once, in the order of the source, without augmentation: for evaluation."""
+        begins = range(0, len(self), batch_size)
+        rows = [list(range(begin, min(begin + batch_size, len(self)))) for begin in begins]
+        for number, stored in enumerate(self._decoded(rows)):
+            begin = begins[number]
+            yield Batch(self._normalise.ready(stored), self.targets[begin : begin + batch_size], number)
+
+    def _decoded(self, rows: list[list[int]]) -> Iterator[Tensor]:
+        """Photographs uint8 on the device, one batch for each list of rows. Raises RunError for a file that cannot be
+        read any more."""
+        if self._loader is None:
+            self._loader = DataLoader(
+                self._files,
+                batch_sampler=self._order,
+                num_workers=max(1, min(MOST_WORKERS, os.cpu_count() or 1)),
+                collate_fn=_together,
+                worker_init_fn=_ignore_terminal,
+                multiprocessing_context="spawn",
+                persistent_workers=True,
+                # Of its own: the loader draws a number from it, and dropout draws from the process's.
+                generator=torch.Generator(),
+            )
+        self._order.batches = rows
+        for batch in self._loader:
+            if isinstance(batch, str):
+                raise RunError(batch)
+            yield torch.from_numpy(batch).to(self.device)
+
+
+class _Order:
+    """Which rows the next pass of the loader takes."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+class _Files(Dataset[Any]):
+    """Photographs by number, decoded when asked for; for one that cannot be read, the error in words."""
+
+    def __init__(self, paths: Sequence[str], settings: Settings) -> None:
+        self._paths = list(paths)
+        self._settings = settings
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, row: int) -> Pixels | str:
+        try:
+            return decoding.decode(self._paths[row], self._settings)
+        except Unreadable as error:
+            # An exception with more than a text does not get through the loader in one piece.
+            return str(error)
+
+
+def _together(pictures: Sequence[Pixels | str]) -> Pixels | str:
+    for picture in pictures:
+        if isinstance(picture, str):
+            return picture
+    return np.stack([picture for picture in pictures if not isinstance(picture, str)])
+
+
+def _ignore_terminal(_: int) -> None:
+    """What a terminal sends to everybody on it is for the training to answer; workers end with it."""
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -1,0 +1,366 @@
+"""Photographs decoded once: kept as one file of uint8 that is mapped into memory, and decoded again only when changed.
+
+An entry `photographs/<key>` of the cache holds `pictures` (rows of uint8, one photograph after the other), `sums`
+(int64, two numbers a channel of each: what mean and deviation of any part are worked out from without reading
+pictures), `marks` (16 bytes a row that name path, size and modification time) and `index.json`. Where a set does not
+fit the cache, its entry has everything but the pictures, which are decoded again each time.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import mmap
+import os
+import weakref
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.data import cache_folder, decoding
+from engine.data.decoding import Pixels, Settings, Unreadable, shown
+from engine.data.files import size_text
+from engine.data.folders import NAMED, Listing
+from engine.data.info import Place
+from engine.errors import RequestError
+
+FORMAT = 1
+KIND = "photographs"
+_MARK = 16
+Sums = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A set as decoded: `pixels` (N, C, H, W) mapped from the cache, None where the cache does not hold it; `sums`
+    (N, C, 2); `left_out` are positions in the listing that have no row, with the reason."""
+
+    key: str
+    pixels: Pixels | None
+    sums: Sums
+    left_out: tuple[tuple[int, str], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def file(self) -> Path:
+        """What `pixels` are mapped from."""
+        return cache_folder.cache_folder() / KIND / self.key / "pictures"
+
+    def kept(self, listing: Listing) -> Listing:
+        """The listing of the rows that there are."""
+        out = {position for position, _ in self.left_out}
+        if not out:
+            return listing
+        rows = [row for row in range(len(listing.files)) if row not in out]
+        return replace(
+            listing,
+            files=tuple(listing.files[row] for row in rows),
+            labels=tuple(listing.labels[row] for row in rows),
+            parts=tuple(listing.parts[row] for row in rows),
+        )
+
+
+def provide(listing: Listing, settings: Settings, place: Place, *, skip: bool) -> Decoded:
+    """The decoded photographs of a listing: from the cache, or decoded now, in parallel, with progress.
+
+    Raises Unreadable for the first file that cannot be read, unless these are to be left out.
+    """
+    marks, gone = _marks(listing, settings, skip)
+    key = _key(settings, marks)
+    known = _known(key, listing, settings)
+    if known is not None and (skip or not known.left_out):
+        return known
+    if known is not None:
+        cache_folder.throw_away(KIND, key)
+    wanted = len(listing.files) * (int(np.prod(settings.shape)) + 16 * settings.shape[0] + _MARK) + (1 << 20)
+    reason = ""
+    try:
+        if cache_folder.make_room(wanted):
+            return _made(key, listing, settings, place, marks, gone, skip=skip)
+        reason = (
+            f"the decoded photographs take {size_text(wanted)}, more than the cache may have "
+            f"({size_text(cache_folder.bound())}, LAYERLAB_CACHE_GIB) or its disk has free "
+            f"({cache_folder.cache_folder()})"
+        )
+    except OSError as error:
+        reason = f"the cache {cache_folder.cache_folder()} cannot be written: {error.strerror}"
+    reason += ": they are decoded again in every epoch, which is slow"
+    known = _known(f"{key}-live", listing, settings)
+    if known is not None and (skip or not known.left_out):
+        return known
+    return _undecoded(key, listing, settings, place, marks, gone, reason, skip=skip)
+
+
+def fits_cache(samples: int, shape: tuple[int, ...]) -> bool:
+    """Whether so many decoded photographs of this shape fit within the cache's bound."""
+    return samples * int(np.prod(shape)) <= cache_folder.bound()
+
+
+def _marks(listing: Listing, settings: Settings, skip: bool) -> tuple[list[bytes], dict[int, str]]:
+    """A mark for each file, and what is wrong with those that are not there. Raises Unreadable for these, unless they
+    are to be left out."""
+    marks: list[bytes] = []
+    gone: dict[int, str] = {}
+    root = os.path.realpath(listing.root)
+    for position, name in enumerate(listing.files):
+        path = os.path.join(root, name)
+        try:
+            status = os.stat(path)
+            # Being allowed to read it changes neither.
+            text = f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0{os.access(path, os.R_OK)}"
+        except OSError as error:
+            reason = "a link that leads nowhere" if os.path.islink(path) else error.strerror or "it cannot be read"
+            if not skip:
+                raise Unreadable(listing.root / name, reason) from None
+            gone[position] = reason
+            text = f"{path}\0"
+        marks.append(hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=_MARK).digest())
+    return marks, gone
+
+
+def _family(settings: Settings) -> str:
+    return f"{FORMAT} {settings!r}"
+
+
+def _key(settings: Settings, marks: Sequence[bytes]) -> str:
+    digest = hashlib.sha256(_family(settings).encode())
+    for mark in marks:
+        digest.update(mark)
+    return digest.hexdigest()[:32]
+
+
+def _known(key: str, listing: Listing, settings: Settings) -> Decoded | None:
+    """An entry of the cache, None where there is none; one that is torn or foreign is thrown away."""
+    held = cache_folder.hold(KIND, key)
+    if held is None:
+        if os.path.lexists(cache_folder.cache_folder() / KIND / key):
+            cache_folder.throw_away(KIND, key)
+        return None
+    try:
+        index = _read_index(held.folder, settings, len(listing.files))
+        rows, channels = index["rows"], settings.shape[0]
+        sums = np.fromfile(held.folder / "sums", dtype=np.int64)
+        left_out = tuple((int(position), str(reason)) for position, reason in index["left_out"])
+        if sums.size != rows * channels * 2 or rows + len(left_out) != len(listing.files):
+            raise ValueError("torn")
+        pixels = _mapped(held, rows, settings) if index["pictures"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        held.close()
+        cache_folder.throw_away(KIND, key)
+        return None
+    notes = _notes(listing, left_out, index["misnamed"], index["reason"])
+    return Decoded(key.removesuffix("-live"), pixels, sums.reshape(rows, channels, 2), left_out, notes)
+
+
+def _read_index(folder: Path, settings: Settings, files: int) -> dict[str, Any]:
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    if index["family"] != _family(settings) or not 0 < index["rows"] <= files:
+        raise ValueError("foreign")
+    for misnamed in index["misnamed"]:
+        if not isinstance(misnamed, str):
+            raise ValueError("foreign")
+    return dict(index) | {"reason": str(index["reason"])}
+
+
+def _mapped(held: cache_folder.Hold, rows: int, settings: Settings) -> Pixels:
+    """Rows of a file, which stays in the cache for as long as they are mapped. Copied where they are written to, which
+    nobody does: torch warns of arrays that cannot be."""
+    with open(held.folder / "pictures", "rb") as file:
+        wanted = rows * int(np.prod(settings.shape))
+        if os.fstat(file.fileno()).st_size != wanted:
+            raise ValueError("torn")
+        memory = mmap.mmap(file.fileno(), wanted, access=mmap.ACCESS_COPY)
+    weakref.finalize(memory, held.close)
+    return np.frombuffer(memory, dtype=np.uint8).reshape(rows, *settings.shape)
+
+
+@dataclass
+class _Writing:
+    """What is gathered while a set is decoded."""
+
+    sums: list[Sums]
+    marks: list[bytes]
+    left_out: list[tuple[int, str]]
+    misnamed: list[str]
+
+    def index(self, settings: Settings, *, pictures: bool, reason: str = "") -> str:
+        found = {
+            "family": _family(settings), "rows": len(self.sums), "left_out": self.left_out, "misnamed": self.misnamed,
+            "pictures": pictures, "reason": reason,
+        }  # fmt: skip
+        return json.dumps(found)
+
+
+def _made(
+    key: str,
+    listing: Listing,
+    settings: Settings,
+    place: Place,
+    marks: list[bytes],
+    gone: dict[int, str],
+    *,
+    skip: bool,
+) -> Decoded:
+    """Decode into a new entry; rows that another entry has are taken from there. Raises OSError where the cache cannot
+    be written to."""
+    with _Earlier(listing, settings, marks) as earlier, cache_folder.making(KIND, key) as folder:
+        with open(folder / "pictures", "wb") as file:
+            found = _gather(listing, settings, place, marks, gone, skip=skip, into=file, earlier=earlier)
+        _write(folder, found, settings, pictures=True)
+    known = _known(key, listing, settings)
+    if known is None:
+        raise OSError(errno.EIO, "what was written to it is not there")
+    return known
+
+
+def _undecoded(
+    key: str, listing: Listing, settings: Settings, place: Place, marks: list[bytes], gone: dict[int, str],
+    reason: str, *, skip: bool,
+) -> Decoded:  # fmt: skip
+    """Look at every photograph once, for those that cannot be read and for mean and deviation, and keep only that."""
+    found = _gather(listing, settings, place, marks, gone, skip=skip, into=None, earlier=None)
+    try:
+        if cache_folder.make_room(len(listing.files) * 128 + 4096):
+            with cache_folder.making(KIND, f"{key}-live") as folder:
+                _write(folder, found, settings, pictures=False, reason=reason)
+    except OSError:
+        pass  # the cache is what cannot be written to
+    notes = _notes(listing, tuple(found.left_out), found.misnamed, reason)
+    return Decoded(key, None, np.stack(found.sums), tuple(found.left_out), notes)
+
+
+def _write(folder: Path, found: _Writing, settings: Settings, *, pictures: bool, reason: str = "") -> None:
+    np.stack(found.sums).tofile(folder / "sums")
+    (folder / "marks").write_bytes(b"".join(found.marks))
+    (folder / "index.json").write_text(found.index(settings, pictures=pictures, reason=reason), encoding="utf-8")
+
+
+def _gather(
+    listing: Listing, settings: Settings, place: Place, marks: list[bytes], gone: dict[int, str], *,
+    skip: bool, into: BinaryIO | None, earlier: _Earlier | None,
+) -> _Writing:  # fmt: skip
+    """Decode every photograph in the order of the listing, a few at once."""
+    found = _Writing([], [], [], [])
+    total = len(listing.files)
+
+    def one(position: int) -> tuple[Pixels, str] | Unreadable:
+        if position in gone:
+            return Unreadable(listing.root / listing.files[position], gone[position])
+        if earlier is not None and (row := earlier.row(marks[position])) is not None:
+            return row, ""
+        try:
+            decoded = decoding.read(listing.root / listing.files[position], settings)
+            return decoded.pixels, decoded.format
+        except Unreadable as error:
+            return error
+
+    for position, result in enumerate(_in_order(one, total)):
+        if isinstance(result, Unreadable):
+            if not skip:
+                raise result
+            found.left_out.append((position, result.reason))
+        else:
+            pixels, kind = result
+            name = listing.files[position]
+            said = decoding.SUFFIXES.get(os.path.splitext(name)[1].lower(), "")
+            if kind and said and kind != said and not (kind == "MPO" and said == "JPEG"):
+                found.misnamed.append(f"{shown(name)} ({kind})")
+            found.sums.append(sums_of(pixels))
+            found.marks.append(marks[position])
+            if into is not None:
+                into.write(pixels.data)
+        place.report("decoding photographs", position + 1, total)
+    if not found.sums:
+        raise RequestError(
+            f"none of the {total:,} photographs in {listing.root} can be read; the first is {shown(listing.files[0])}: "
+            f"{found.left_out[0][1]}"
+        )
+    return found
+
+
+def _in_order(work: Any, total: int) -> Iterator[Any]:
+    """What `work` gives for 0, 1, ..., worked out by as many threads as there are processors: PIL lets go of the
+    interpreter while it decodes. Only a few results wait at a time."""
+    workers = min(32, os.cpu_count() or 1)
+    waiting: deque[Future[Any]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="layerlab-decoding") as pool:
+        try:
+            for position in range(total):
+                waiting.append(pool.submit(work, position))
+                if len(waiting) > 4 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def sums_of(pixels: Pixels) -> Sums:
+    """Sum and sum of squares of each channel, int64 (C, 2), exactly: of (C, H, W) uint8."""
+    # Counting how often each of 256 values occurs is quicker than squaring every pixel in a type that holds the sum.
+    values = np.arange(256, dtype=np.int64)
+    counts = np.stack([np.bincount(channel, minlength=256) for channel in pixels.reshape(len(pixels), -1)])
+    return np.stack([counts @ values, counts @ values**2], axis=1).astype(np.int64)
+
+
+def _notes(
+    listing: Listing, left_out: Sequence[tuple[int, str]], misnamed: Sequence[str], reason: str
+) -> tuple[str, ...]:
+    notes = []
+    if left_out:
+        named = [f"{shown(listing.files[position])} ({why})" for position, why in left_out[:NAMED]]
+        more = f" and {len(left_out) - NAMED:,} more" if len(left_out) > NAMED else ""
+        files = "photograph" if len(left_out) == 1 else "photographs"
+        notes.append(
+            f"left out: {len(left_out):,} of {len(listing.files):,} {files} that cannot be read: "
+            f"{', '.join(named)}{more}"
+        )
+    if misnamed:
+        more = f" and {len(misnamed) - NAMED:,} more" if len(misnamed) > NAMED else ""
+        notes.append(f"not what their names say, and used all the same: {', '.join(misnamed[:NAMED])}{more}")
+    return (*notes, reason) if reason else tuple(notes)
+
+
+class _Earlier:
+    """Rows of other entries with the same settings: where a few files of a set changed, only these are decoded."""
+
+    def __init__(self, listing: Listing, settings: Settings, marks: Sequence[bytes]) -> None:
+        self._rows: dict[bytes, Pixels] = {}
+        wanted = set(marks)
+        for entry in reversed(cache_folder.entries()):
+            if (
+                entry.folder.parent.name != KIND
+                or (held := cache_folder.hold(KIND, entry.folder.name, used=False)) is None
+            ):
+                continue
+            try:
+                index = _read_index(held.folder, settings, 1 << 62)
+                known = (held.folder / "marks").read_bytes()
+                if not index["pictures"] or len(known) != index["rows"] * _MARK:
+                    continue
+                names = [known[at : at + _MARK] for at in range(0, len(known), _MARK)]
+                if wanted.isdisjoint(names):
+                    continue
+                pixels = _mapped(held, index["rows"], settings)
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            self._rows = {name: pixels[row] for row, name in enumerate(names) if name in wanted}
+            return
+
+    def __enter__(self) -> _Earlier:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._rows = {}
+
+    def row(self, mark: bytes) -> Pixels | None:
+        """The row of a file that has not changed, None where there is none."""
+        return self._rows.get(mark)

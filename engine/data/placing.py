@@ -1,0 +1,137 @@
+"""One file put under another name, by copy, link or move, and taken back: never over anything that is there.
+
+A name is only ever taken by an operation that fails where it is taken (a hard link, exclusive creation), and a file
+appears under it whole. So two that do the same at once, and one that is stopped in between, destroy nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import filecmp
+import os
+import shutil
+from pathlib import Path
+from typing import Literal
+
+Way = Literal["copy", "link", "move"]
+WAYS: tuple[Way, ...] = ("copy", "link", "move")
+TEMPORARY = ".layerlab-split-"
+# What a file system answers that has no hard links, or none between these two places.
+_NO_HARD_LINKS = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EACCES)
+# The times of a file after it crossed to a file system that keeps them to two seconds (FAT).
+_COARSE_NS = 2_000_000_000
+
+
+def placed(source: Path, target: Path, way: Way, size: int) -> bool:
+    """Whether `target` is what placing `source` there leaves; `size` is what the source had, in bytes.
+
+    A move that was stopped before its second step, when the file has both names, is finished. Raises FileExistsError
+    where something else has the name.
+    """
+    if not os.path.lexists(target):
+        return False
+    if way == "link":
+        same = target.is_symlink() and os.readlink(target) == str(source)
+    elif target.is_symlink() or not target.is_file() or target.stat().st_size != size:
+        same = False
+    elif not os.path.lexists(source):
+        same = way == "move"
+    else:
+        same = os.path.samestat(os.lstat(source), os.lstat(target)) or filecmp.cmp(source, target, shallow=False)
+    if not same:
+        raise FileExistsError(errno.EEXIST, "something else has this name", str(target))
+    if way == "move" and os.path.lexists(source):
+        os.unlink(source)
+    return True
+
+
+def place(source: Path, target: Path, way: Way) -> None:
+    """Put a file where nothing is. Raises FileExistsError where something is, OSError as the system says it."""
+    if way == "link":
+        os.symlink(source, target)
+    elif way == "copy":
+        _copy(source, target, lasting=False)
+    else:
+        move(source, target)
+
+
+def move(source: Path, target: Path) -> None:
+    """Give a file another name where nothing is, across file systems too: there it is copied, then taken away."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        # A move that was stopped between its two steps has left both names.
+        if not os.path.samestat(os.lstat(source), os.lstat(target)):
+            raise
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        _copy(source, target, lasting=True)
+        if not filecmp.cmp(source, target, shallow=False):
+            raise OSError(errno.EIO, "what was written is not what was read", str(target)) from None
+    os.unlink(source)
+
+
+def _copy(source: Path, target: Path, *, lasting: bool) -> None:
+    """Content, permissions and times; the name is taken once all of it is written, on the disk too where `lasting`."""
+    beside = target.with_name(f"{TEMPORARY}{os.getpid()}.part")
+    try:
+        with open(source, "rb") as read, open(beside, "wb") as written:
+            shutil.copyfileobj(read, written, 1 << 20)
+            written.flush()
+            if lasting:
+                os.fsync(written.fileno())
+        # A file system that keeps no permissions or times still keeps the content.
+        with contextlib.suppress(OSError):
+            shutil.copystat(source, beside)
+        _take_name(beside, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+
+
+def _take_name(beside: Path, target: Path) -> None:
+    try:
+        os.link(beside, target)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # Without hard links: an empty file claims the name, and only that one is replaced.
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.replace(beside, target)
+
+
+def take_back(source: Path, target: Path, way: Way, size: int, modified: int) -> str:
+    """Undo one placing; "" where nothing of it is left, else why the file stays as it is.
+
+    A copy goes where its original is there and has the same bytes, a link where it still leads there, a moved file goes
+    back where it was not changed since (`size` in bytes, `modified` in ns, as it had them) and its old name is free.
+    """
+    if not os.path.lexists(target):
+        return "is neither here nor where it came from" if way == "move" and not os.path.lexists(source) else ""
+    if way == "link":
+        if not target.is_symlink() or os.readlink(target) != str(source):
+            return "is not the link that was made"
+        os.unlink(target)
+        return ""
+    if target.is_symlink() or not target.is_file():
+        return "is not the file that was put there"
+    if way == "copy":
+        if not source.is_file():
+            return f"its original {source} is not there any more"
+        if not filecmp.cmp(source, target, shallow=False):
+            return "was changed, or its original was"
+        os.unlink(target)
+        return ""
+    status = target.stat()
+    if status.st_size != size or abs(status.st_mtime_ns - modified) > _COARSE_NS:
+        return "was changed"
+    try:
+        source.parent.mkdir(parents=True, exist_ok=True)
+        move(target, source)
+    except FileExistsError:
+        return f"something else is at {source} now"
+    return ""

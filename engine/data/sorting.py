@@ -1,0 +1,360 @@
+"""A folder of pictures sorted into training/dog, validation/dog, ...: planned, carried out, taken back.
+
+The plan is written down in the destination (`RECORD`) before a file is touched: it is what a second call goes on from
+and what an undo goes by. Which part a file belongs to is a function of the seed and its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from engine.data.folders import by_folder, name_pattern
+from engine.data.placing import TEMPORARY, WAYS, Way, place, placed, take_back
+from engine.errors import RequestError, RunError
+
+RECORD = ".layerlab-split.json"
+PARTS = ("training", "validation", "test")
+PATTERN = "{label}.{id}.jpg"
+PICTURES = frozenset([".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"])
+# What a person or a program calls the parts of a set that is sorted already.
+_SORTED = frozenset(["train", "training", "val", "valid", "validation", "test", "testing"])
+_FORMAT = 1
+Told = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for. `source` is absolute; `validation` and `test` are shares of each class."""
+
+    source: str
+    validation: float
+    test: float
+    pattern: str
+    by: Way
+    seed: int
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """One file: its name below the source, where it goes, and the size (bytes) and time (ns) that it had."""
+
+    name: str
+    part: str
+    label: str
+    size: int
+    modified: int
+
+    @property
+    def target(self) -> str:
+        """Its name below the destination."""
+        below = PurePosixPath(self.name).parts
+        return "/".join((self.part, self.label, *(below[1:] or below)))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is to be put where; `made` are folders that were not there before, `left_out` what is no
+    photograph with a label. `done` says whether all of it was carried out."""
+
+    asked: Asked
+    files: tuple[Sorted, ...]
+    made: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    done: bool = False
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Files of each class of each part."""
+        found = Counter((file.part, file.label) for file in self.files)
+        parts = [part for part in PARTS if any(part == other for other, _ in found)]
+        return {part: {label: n for (other, label), n in sorted(found.items()) if other == part} for part in parts}
+
+
+@dataclass(frozen=True)
+class Undone:
+    """How many files were taken back, and what stays as it is: names below the destination, each with the reason."""
+
+    taken_back: int
+    left: tuple[tuple[str, str], ...]
+
+
+def plan_split(destination: Path, asked: Asked) -> Plan:
+    """What would be put where. Touches nothing.
+
+    Where a split of the same request was begun in the destination, its plan is given back. Raises RequestError where
+    the request makes no sense, a name in the destination is taken, or another split is there.
+    """
+    if destination.exists() and not destination.is_dir():
+        raise RequestError(f"{destination} is not a folder")
+    found = read_plan(destination)
+    if found is not None:
+        if found.asked != asked:
+            raise RequestError(
+                f"{destination} holds another split, of {found.asked.source} ({_differences(found.asked, asked)}); "
+                f"take it back with layerlab data split --undo, or name another folder"
+            )
+        return found
+    _check(asked)
+    source = Path(asked.source)
+    labelled, left_out = _labelled(source, destination, asked.pattern)
+    files = tuple(sorted(_divided(source, labelled, asked), key=lambda file: (file.label, file.name)))
+    if asked.by == "move":
+        for file in files:
+            if (source / file.name).is_symlink():
+                raise RequestError(
+                    f"{source / file.name} is a symbolic link, which could lead elsewhere once moved; use --by copy or "
+                    "--by link"
+                )
+    _check_names(destination, files)
+    if asked.by == "copy":
+        _check_room(destination, sum(file.size for file in files))
+    folders = ["", *PARTS, *(str(PurePosixPath(file.target).parent) for file in files)]
+    made = tuple(sorted({folder for folder in folders if not os.path.lexists(destination / folder)}))
+    return Plan(asked, files, made, left_out)
+
+
+def carry_out(destination: Path, plan: Plan, told: Told = lambda done, of: None) -> int:
+    """Put every file in its place; gives how many were not there yet. `told(done, of)` hears how far it is.
+
+    Raises RunError where it had to stop: what is done stays, the same call goes on, and `undo` takes it back.
+    """
+    if plan.done:
+        return 0
+    source, way = Path(plan.asked.source), plan.asked.by
+    new = 0
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+        _write(destination, plan)
+        for number, file in enumerate(plan.files):
+            target = destination / file.target
+            if not placed(source / file.name, target, way, file.size):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                place(source / file.name, target, way)
+                new += 1
+            told(number + 1, len(plan.files))
+        _sweep(destination, plan)
+        _write(destination, replace(plan, done=True))
+    except OSError as error:
+        raise RunError(
+            f"stopped after {new:,} files: {error.filename or destination}: {error.strerror or error}; once that is "
+            f"mended the same command goes on, and --undo takes back what was done"
+        ) from None
+    return new
+
+
+def undo(destination: Path, told: Told = lambda done, of: None) -> Undone:
+    """Take a split back, as far as nobody changed what it put there; folders that it made and that are empty go too.
+
+    What had to stay is kept in the record, so that the undo can be tried again. Raises RequestError where there is no
+    split, RunError where the system refuses.
+    """
+    plan = read_plan(destination)
+    if plan is None:
+        raise RequestError(f"there is no {RECORD} in {destination}: nothing was sorted into it, or it was taken back")
+    source, way = Path(plan.asked.source), plan.asked.by
+    left: list[tuple[Sorted, str]] = []
+    try:
+        _sweep(destination, plan)
+        for number, file in enumerate(plan.files):
+            reason = take_back(source / file.name, destination / file.target, way, file.size, file.modified)
+            if reason:
+                left.append((file, reason))
+            told(number + 1, len(plan.files))
+        if left:
+            _write(destination, replace(plan, files=tuple(file for file, _ in left), done=True))
+        else:
+            os.unlink(destination / RECORD)
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or destination}: {error.strerror or error}; the rest is still there, and --undo goes on"
+        ) from None
+    for folder in sorted(plan.made, key=len, reverse=True):
+        _remove_empty(destination / folder)
+    return Undone(len(plan.files) - len(left), tuple((file.target, reason) for file, reason in left))
+
+
+def read_plan(destination: Path) -> Plan | None:
+    """The split that was begun in a folder; None where there is none. Raises RequestError for a damaged record."""
+    path = destination / RECORD
+    try:
+        record = json.loads(path.read_text(encoding="ascii"))
+        if record["format"] != _FORMAT:
+            raise ValueError(f"format {record['format']}")
+        files = tuple(Sorted(*map(_typed, item, (str, str, str, int, int))) for item in record["files"])
+        plan = Plan(Asked(**record["asked"]), files, tuple(record["made"]), tuple(record["left_out"]), record["done"])
+        if plan.asked.by not in WAYS or not os.path.isabs(plan.asked.source):
+            raise ValueError("its request")
+        for name in (*plan.made, *(file.name for file in files), *(file.target for file in files)):
+            if name.startswith("/") or ".." in name.split("/"):
+                raise ValueError(f"the name {name!r}")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise RequestError(f"{path} is not what a split writes ({error}); what was sorted cannot be told") from None
+    return plan
+
+
+def _typed(value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise ValueError(f"{value!r}")
+    return value
+
+
+def _write(destination: Path, plan: Plan) -> None:
+    """The record, whole or not at all; the first one where nothing has its name."""
+    rows = [[file.name, file.part, file.label, file.size, file.modified] for file in plan.files]
+    record = {"format": _FORMAT, "asked": asdict(plan.asked), "made": plan.made, "left_out": plan.left_out}
+    text = json.dumps(record | {"done": plan.done, "files": rows})
+    beside = destination / f"{TEMPORARY}{os.getpid()}.json"
+    with open(beside, "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, destination / RECORD)
+
+
+def _sweep(destination: Path, plan: Plan) -> None:
+    """Take away what a process left behind that was ended while it copied."""
+    for folder in {"", *(str(PurePosixPath(file.target).parent) for file in plan.files)}:
+        for path in (destination / folder).glob(f"{TEMPORARY}*"):
+            if path.name.endswith((".part", ".json")):
+                path.unlink(missing_ok=True)
+
+
+def _remove_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return  # somebody put something into it, or it has gone already
+
+
+def _differences(there: Asked, wanted: Asked) -> str:
+    old, new = asdict(there), asdict(wanted)
+    return ", ".join(f"{name} {old[name]} there, {new[name]} asked for" for name in old if old[name] != new[name])
+
+
+def _check(asked: Asked) -> None:
+    shares = (asked.validation, asked.test)
+    if not all(0 <= share < 1 for share in shares) or not 0 < sum(shares) < 1:
+        raise RequestError(
+            f"--validation {asked.validation} and --test {asked.test}: shares between 0 and 1, together less than 1 "
+            "and not both 0"
+        )
+    if asked.by not in WAYS:
+        raise RequestError(f"--by {asked.by}: use {', '.join(WAYS)}")
+
+
+def _labelled(source: Path, destination: Path, pattern: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Labels by names below the source, and what was left out, in words: of a flat folder the files that suit the
+    pattern, else the photographs of a folder a class."""
+    wanted = name_pattern(pattern)
+    files, folders = _listing(source)
+    labelled = {name: found["label"] for name in files if (found := wanted.fullmatch(name)) is not None}
+    if labelled:
+        return labelled, tuple(name for name in files if name not in labelled)
+    if not folders:
+        told = f"; the first of its files is {files[0]}" if files else ""
+        raise RequestError(
+            f"{source} has neither files called {pattern} nor folders with photographs, one a class{told}; say with "
+            "--pattern how the files are called"
+        )
+    if destination.absolute().is_relative_to(source):
+        raise RequestError(f"{destination} lies in {source}, whose folders are classes; name another place")
+    try:
+        listing = by_folder(source, skip=True)
+    except OSError as error:
+        raise RequestError(f"{error.filename or source} cannot be read: {error.strerror}") from None
+    if set(listing.parts) != {"train"}:
+        raise RequestError(f"{source} is sorted into parts already ({', '.join(folders)}); name the folder of one part")
+    labelled = {name: listing.classes[label] for name, label in zip(listing.files, listing.labels, strict=True)}
+    return labelled, listing.notes
+
+
+def _listing(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of files and of folders, each sorted; what begins with a dot is not meant."""
+    files, folders = [], []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    folders.append(entry.name)
+                elif entry.is_file():
+                    files.append(entry.name)
+    except OSError as error:
+        raise RequestError(f"{folder} cannot be listed: {error.strerror}") from None
+    return sorted(files), sorted(folders)
+
+
+def _divided(source: Path, labelled: dict[str, str], asked: Asked) -> Iterable[Sorted]:
+    """Every file with its part: of each class the share asked for, at least one file in each part."""
+    by_label: dict[str, list[str]] = defaultdict(list)
+    for name, label in labelled.items():
+        if label in (".", "..") or "/" in label:
+            raise RequestError(f"{source / name} would have the label {label!r}, which cannot be a folder's name")
+        by_label[label].append(name)
+    if len(by_label) < 2:
+        raise RequestError(f"{source} holds one class, {next(iter(by_label))!r}; to tell apart there have to be two")
+    shares = {"validation": asked.validation, "test": asked.test}
+    parts = [part for part, share in shares.items() if share]
+    for label, names in sorted(by_label.items()):
+        if len(names) <= len(parts):
+            raise RequestError(
+                f"class {label!r} has {len(names)} files, too few for each of {len(parts) + 1} parts; add more, or "
+                "leave a part out"
+            )
+        # Where a file goes depends on its name and the seed alone, so files that are added move few others.
+        names.sort(key=lambda name: hashlib.sha256(f"{asked.seed}/".encode() + os.fsencode(name)).digest())
+        sizes = _sizes(len(names), [shares[part] for part in parts])
+        begin = 0
+        for part, size in zip((*parts, "training"), (*sizes, len(names) - sum(sizes)), strict=True):
+            for name in names[begin : begin + size]:
+                yield _measured(source, name, part, label)
+            begin += size
+
+
+def _sizes(count: int, shares: list[float]) -> list[int]:
+    """The nearest whole number of files of each share, but at least one, and one is left for training."""
+    sizes = [max(int(count * share + 0.5), 1) for share in shares]
+    while sum(sizes) >= count:
+        sizes[sizes.index(max(sizes))] -= 1
+    return sizes
+
+
+def _measured(source: Path, name: str, part: str, label: str) -> Sorted:
+    try:
+        status = os.stat(source / name)
+    except OSError as error:
+        raise RequestError(f"{source / name}: {error.strerror}") from None
+    return Sorted(name, part, label, status.st_size, status.st_mtime_ns)
+
+
+def _check_names(destination: Path, files: tuple[Sorted, ...]) -> None:
+    taken = [file.target for file in files if os.path.lexists(destination / file.target)]
+    if taken:
+        more = f", and {len(taken) - 1:,} more" if len(taken) > 1 else ""
+        raise RequestError(
+            f"{destination / taken[0]} is there already{more}; nothing was touched: name an empty folder"
+        )
+
+
+def _check_room(destination: Path, wanted: int) -> None:
+    there = destination.absolute()
+    while not there.is_dir() and there != there.parent:
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    if wanted > free:
+        raise RequestError(
+            f"the copies need {wanted / 2**20:,.0f} MiB, but {free / 2**20:,.0f} MiB are free at {there}; --by link "
+            "needs no room"
+        )

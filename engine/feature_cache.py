@@ -1,0 +1,292 @@
+"""The outputs of a frozen beginning, computed once for every sample and kept in the person's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from engine.data import cache_folder
+from engine.data.info import Loaded, Part, Place
+from engine.data.normalise import Normalise
+from engine.data.stored_rows import StoredRows
+from engine.errors import RequestError, RunError
+from engine.features import Prefix, compute, rest
+
+KIND = "features"
+FORMAT = 1
+_PIECE = 1 << 24  # bytes read at a time
+_INPUT_BYTES = 32 << 20  # of inputs in a batch
+_BATCH = 64
+
+
+class Stopped(Exception):
+    """Somebody asked for an end while features were computed; nothing of them is kept."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Features in place of a source's inputs: `loaded` has float32 inputs (N, ...), mapped from the cache. `seconds` is
+    what computing all `samples` took, now or, where they were `reused`, when they were made. The entry of the cache
+    stays as long as `hold` does."""
+
+    loaded: Loaded
+    samples: int
+    seconds: float
+    reused: bool
+    hold: cache_folder.Hold
+
+
+def features(
+    network: nn.Sequential,
+    prefix: Prefix,
+    loaded: Loaded,
+    normalise: Normalise,
+    *,
+    device: torch.device,
+    place: Place,
+    autocast: torch.dtype | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Kept:
+    """What `prefix` of a network on `device` makes of all parts of `loaded`, in the order of the source.
+
+    Computed in eval mode, in batches, and told to `place`; taken from the cache where the same weights, layers, data,
+    normalisation, precision and versions gave them before. Call it in the thread that trains. The network is left as it
+    was, and no generator is drawn from.
+
+    Raises RequestError where the rest of the network gives something else on the features than the network itself,
+    RunError where the cache cannot hold them, Stopped where `stopped` says so between two batches.
+    """
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        worker = _Worker(network, prefix, normalise, device, autocast)
+        worker.verify(loaded.train)
+        key = _key(network, prefix, loaded, normalise, device, autocast)
+        parts = [part for part in (loaded.train, loaded.validation, loaded.test) if part is not None]
+        found = _stored(key, prefix, parts)
+        reused = found is not None
+        if found is None:
+            _make(key, worker, parts, place, stopped)
+            found = _stored(key, prefix, parts)
+        if found is None:
+            raise RunError(f"the features in {cache_folder.cache_folder()} cannot be read back; is its disk in order?")
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    made, seconds, hold = found
+    info = replace(loaded.info, input_shape=prefix.shape, input_dtype="float32", image=False)
+    inputs = iter(made)
+    new = [Part(next(inputs), part.targets, 1.0, True) for part in parts]
+    rows = iter(new)
+    result = replace(
+        loaded,
+        info=info,
+        train=next(rows),
+        validation=None if loaded.validation is None else next(rows),
+        test=None if loaded.test is None else next(rows),
+        key=key,
+    )
+    return Kept(result, sum(len(part.inputs) for part in new), seconds, reused, hold)
+
+
+class _Worker:
+    """Runs the frozen beginning on samples as they are stored."""
+
+    def __init__(
+        self,
+        network: nn.Sequential,
+        prefix: Prefix,
+        normalise: Normalise,
+        device: torch.device,
+        autocast: torch.dtype | None,
+    ) -> None:
+        self.network, self.prefix = network, prefix
+        self._normalise, self._device, self._autocast = normalise, device, autocast
+
+    def context(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self._autocast is None else torch.autocast(self._device.type, dtype=self._autocast)
+
+    def inputs(self, part: Part, begin: int, end: int) -> Tensor:
+        """Samples as the network sees them, copied: one that begins with ReLU(inplace=True) writes to its input."""
+        rows = torch.from_numpy(StoredRows(part).read(np.arange(begin, end)))
+        return self._normalise.ready(rows.to(self._device))
+
+    def compute(self, part: Part, begin: int, end: int) -> Tensor:
+        """(end - begin, *prefix.shape), float32, on the CPU."""
+        with torch.inference_mode(), self.context():
+            made = compute(self.network, self.prefix, self.inputs(part, begin, end))
+        return made.to("cpu", torch.float32).contiguous()
+
+    def verify(self, part: Part) -> None:
+        """Raise RequestError where the rest gives something else on features than the network on samples."""
+        after = rest(self.network, self.prefix)
+        count = min(2, len(part.inputs))
+        with torch.inference_mode(), self.context():
+            whole = self.network(self.inputs(part, 0, count))
+            made = compute(self.network, self.prefix, self.inputs(part, 0, count))
+            shape = tuple(made.shape[1:])
+            split = after(made.to(torch.float32))
+        if shape != self.prefix.shape or not _same(whole, split):
+            raise RequestError(
+                f"cache_features: what follows {self.prefix.text} gives other outputs on its features than the whole "
+                'network on the samples; cut the Backbone with until="..." and put the layers of the head after it, '
+                "or set cache_features = false"
+            )
+
+
+def _same(whole: Any, split: Any) -> bool:
+    if not isinstance(whole, Tensor) or whole.shape != split.shape:
+        return False
+    whole, split = whole.float(), split.float()
+    size = max(float(whole.abs().nan_to_num().max()), 1.0) if whole.numel() else 1.0
+    return torch.allclose(whole, split, rtol=1e-3, atol=1e-4 * size, equal_nan=True)
+
+
+# -- the entry in the cache ----------------------------------------------------------------------------------------
+
+
+def _make(key: str, worker: _Worker, parts: list[Part], place: Place, stopped: Callable[[], bool]) -> None:
+    """Compute everything into a new entry. Raises RunError where the cache cannot hold it."""
+    shape = worker.prefix.shape
+    total = sum(len(part.inputs) for part in parts)
+    wanted = 4 * total * int(np.prod(shape, dtype=np.int64))
+    where = cache_folder.cache_folder()
+    if not cache_folder.make_room(wanted):
+        raise RunError(
+            f"the features of {total:,} samples take {wanted / 2**30:,.2f} GiB, which {where} cannot hold; raise "
+            "LAYERLAB_CACHE_GIB, name another folder with LAYERLAB_CACHE, or set cache_features = false"
+        )
+    batch = max(1, min(_BATCH, _INPUT_BYTES // max(4 * parts[0].inputs[0].numel(), 1)))
+    began, done, check = time.perf_counter(), 0, 0
+    try:
+        with cache_folder.making(KIND, key) as folder:
+            with (folder / "values").open("wb") as file:
+                for part in parts:
+                    for begin in range(0, len(part.inputs), batch):
+                        if stopped():
+                            raise Stopped
+                        end = min(begin + batch, len(part.inputs))
+                        values = worker.compute(part, begin, end).numpy().data.cast("B")
+                        file.write(values)
+                        check = zlib.crc32(values, check)
+                        done += end - begin
+                        place.report("computing features", done, total)
+            about = {
+                "format": FORMAT,
+                "layers": worker.prefix.text,
+                "shape": list(shape),
+                "samples": [len(part.inputs) for part in parts],
+                "seconds": time.perf_counter() - began,
+                "crc32": check,
+            }
+            (folder / "about.json").write_text(json.dumps(about))
+    except OSError as error:
+        raise RunError(
+            f"the features cannot be written to {where}: {error.strerror or error}; name another folder with "
+            "LAYERLAB_CACHE, or set cache_features = false"
+        ) from error
+
+
+def _stored(key: str, prefix: Prefix, parts: list[Part]) -> tuple[list[Tensor], float, cache_folder.Hold] | None:
+    """The features of each part, mapped, the seconds that they took, and the hold on them; None where they are not
+    there. What is damaged is thrown away."""
+    hold = cache_folder.hold(KIND, key)
+    if hold is None:
+        return None
+    counts = [len(part.inputs) for part in parts]
+    try:
+        about = json.loads((hold.folder / "about.json").read_bytes()[: 1 << 16])
+        seconds = float(about["seconds"])
+        right = about["format"] == FORMAT and about["samples"] == counts and about["shape"] == list(prefix.shape)
+        values = hold.folder / "values"
+        if not right or _crc32(values, 4 * sum(counts) * int(np.prod(prefix.shape, dtype=np.int64))) != about["crc32"]:
+            raise ValueError("it is not what it should be")
+        # Copied where somebody writes to it, so the file stays what it is.
+        mapped = np.memmap(values, np.float32, "c", shape=(sum(counts), *prefix.shape))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        hold.close()
+        cache_folder.throw_away(KIND, key)
+        return None
+    whole = torch.from_numpy(mapped)
+    return list(torch.split(whole, counts)), seconds, hold
+
+
+def _crc32(path: Path, size: int) -> int:
+    if path.stat().st_size != size:
+        raise ValueError("it has another size")
+    check = 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            check = zlib.crc32(piece, check)
+    return check
+
+
+# -- what features depend on ---------------------------------------------------------------------------------------
+
+
+def _key(
+    network: nn.Sequential,
+    prefix: Prefix,
+    loaded: Loaded,
+    normalise: Normalise,
+    device: torch.device,
+    autocast: torch.dtype | None,
+) -> str:
+    """Names what features are made of: whatever changes one of these gives another name."""
+    digest = hashlib.sha256()
+    about = [FORMAT, torch.__version__, torchvision.__version__, device.type, str(autocast), prefix.text, prefix.shape]
+    digest.update(repr(about).encode())
+    left = set(rest(network, prefix).state_dict())
+    for name, tensor in network.state_dict().items():
+        if name not in left and isinstance(tensor, Tensor):
+            _add(digest, name, tensor)
+    for source in _own_sources(network):
+        digest.update(source)
+    for name, value in (("scale", normalise.scale), ("mean", normalise.mean), ("std", normalise.std)):
+        if value is not None:
+            _add(digest, name, value)
+    parts: Mapping[str, Part | None] = {"train": loaded.train, "validation": loaded.validation, "test": loaded.test}
+    if loaded.key is not None:
+        digest.update(repr(("data", loaded.key)).encode())
+    for name, part in parts.items():
+        if part is not None:
+            digest.update(repr((name, len(part.inputs), tuple(part.inputs.shape[1:]))).encode())
+            if loaded.key is None:
+                _add(digest, name, part.inputs)
+    return digest.hexdigest()[:32]
+
+
+def _add(digest: Any, name: str, tensor: Tensor) -> None:
+    digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
+    flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    for begin in range(0, len(flat), _PIECE):
+        digest.update(flat[begin : begin + _PIECE].data)
+
+
+def _own_sources(network: nn.Module) -> Iterator[bytes]:
+    """The text of modules that came from neither layerlab nor torch: what they compute may change beside their call."""
+    files = set()
+    for module in network.modules():
+        if not type(module).__module__.startswith(("torch.", "torchvision.", "engine.")):
+            try:
+                files.add(inspect.getfile(type(module)))
+            except (TypeError, OSError):
+                continue
+    for file in sorted(files):
+        try:
+            yield Path(file).read_bytes()
+        except OSError:
+            continue

@@ -1,0 +1,69 @@
+"""What a check says of weights, of what is frozen, and of what is thawed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from engine import freezing
+from engine.data.info import DataInfo, Place
+from engine.errors import RequestError
+from engine.nodes import Problem, Propagation
+from engine.preprocessing import asked, preprocessing, size_warning
+from engine.spec import Experiment
+from engine.weights import weights_problem
+
+
+def pretrained_problem(
+    propagations: Mapping[str, Propagation], place: Place, store: Path | None, *, weights: bool
+) -> Problem | None:
+    """The first thing that is wrong; with `weights`, those that are asked for have to be there."""
+    for found in propagations.values():
+        problem = _freezing_problem(found) or (weights_problem(found, place, store) if weights else None)
+        if problem is not None:
+            return problem
+    return None
+
+
+def _freezing_problem(propagation: Propagation) -> Problem | None:
+    try:
+        rules = freezing.trained(propagation)
+    except RequestError as error:
+        node = next(freezing.backbone_nodes(propagation.nodes))
+        return Problem(node.path, str(node.call), str(error))
+    first = min(rules, key=lambda rule: rule.begins, default=None)
+    # Where nothing ever trains, the optimizer says so.
+    if first is None or first.begins == 1:
+        return None
+    outermost = first.path.partition(".")[0]
+    row = next(row for row in propagation.rows if row.path == outermost)
+    text = (
+        f"nothing trains before epoch {first.begins:g}: all that has parameters is frozen until then; let a layer "
+        "train from the beginning, such as a last Linear(classes)"
+    )
+    return Problem(row.path, row.call, text)
+
+
+def pretrained_warnings(
+    experiment: Experiment, info: DataInfo, propagations: Mapping[str, Propagation], network: str, store: Path | None
+) -> Iterator[str]:
+    """What people usually do not mean. `network` is the one that sees the data. Raises RequestError where a run that is
+    named is not there."""
+    for found in propagations.values():
+        late = {rule.path: rule.begins for rule in freezing.trained(found) if rule.begins > experiment.epochs}
+        if late:
+            path, epoch = next(iter(late.items()))
+            yield f"layer {path} is thawed with epoch {epoch:g}, and the run has {experiment.epochs}: it stays frozen"
+    seen = propagations[network]
+    warning = size_warning(seen, info.input_shape, store)
+    if warning is not None:
+        yield warning
+    if experiment.data.normalize != "auto" or not info.image:
+        return
+    trained = preprocessing(seen, store)
+    for node in freezing.backbone_nodes(seen.nodes):
+        if (asked(node) or "").startswith("file:") and trained is None:
+            yield (
+                f"`{node.call}`: how the inputs of these weights were normalised is not known, so the training samples "
+                "say how they are here; normalize = [mean, std] gives others"
+            )

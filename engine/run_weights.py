@@ -1,0 +1,175 @@
+"""The weights of a backbone as a run of the store has trained them."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from torch import Tensor
+
+from engine import checkpoint
+from engine.calls import Call, parse_call
+from engine.catalogue import find, placed
+from engine.errors import LayerlabError, RequestError
+from engine.spec import Experiment, load_experiment
+from engine.store.folder import find_run
+from engine.store.reader import RunReader
+from engine.store.retention import listed
+
+
+@dataclass(frozen=True)
+class RunWeights:
+    """A run whose network has the backbone, at `module` of the network called `network`.
+
+    `weights` are those that it began with; `cached`: it was trained on cached features, and holds only what came after
+    them. `mean` and `std` are what its inputs were normalised with, None where they were not or it is not known.
+    """
+
+    path: Path
+    network: str
+    module: str
+    weights: str | None
+    cached: bool
+    classes: tuple[str, ...]
+    input_shape: tuple[int, ...]
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+
+    def require(self) -> None:
+        """Raise RequestError where it has no checkpoint; the checkpoint is not read."""
+        folder = self.path / "checkpoints"
+        if not listed(folder, "best") and not listed(folder, "step"):
+            raise RequestError(f"run {self.path.name} has no checkpoint, so no weights to begin with")
+
+    def read(self, notes: list[str]) -> Mapping[str, Tensor]:
+        """The backbone's state_dict: of the best epoch, else the last. `notes` is given what was damaged. Raises
+        RequestError where there is none that can be read."""
+        folder = self.path / "checkpoints"
+        problems: list[str] = []
+        for kind in ("best", "step"):
+            saved, found = checkpoint.newest(folder, kind)
+            problems += found
+            if saved is None:
+                continue
+            # Of the last ones, those that are measured: the moving average where there is one.
+            tensors = saved.networks.get(f"{self.network}.average") or saved.networks.get(self.network)
+            if tensors is None:
+                continue
+            notes += [f"run {self.path.name}: {problem}; other weights of it are taken" for problem in found]
+            front = f"{self.module}."
+            return OrderedDict(
+                (name.removeprefix(front), tensor) for name, tensor in tensors.items() if name.startswith(front)
+            )
+        why = f": {problems[0]}" if problems else ""
+        raise RequestError(f"run {self.path.name} has no checkpoint that can be read{why}")
+
+
+def run_weights(store: Path, text: str, model: str) -> RunWeights:
+    """The run that a person means, with its backbone of this model. Raises RequestError where the run is not there or
+    has no such backbone."""
+    path = find_run(store, text)
+    return _of_run(path, model, _stamp(path))
+
+
+def name_runs(experiment: Experiment, store: Path) -> Experiment:
+    """With the whole ids of the runs whose weights are asked for: `latest`, or a part of an id, is another run later.
+
+    Raises RequestError where a run is not there.
+    """
+    networks = {
+        name: network.with_(layers=tuple(_named(layer, store) for layer in network.layers))
+        for name, network in experiment.networks.items()
+    }
+    return experiment.with_(networks=networks) if networks != dict(experiment.networks) else experiment
+
+
+def _named(call: Call, store: Path) -> Call:
+    args = tuple(_named(arg, store) if isinstance(arg, Call) else arg for arg in call.args)
+    kwargs = tuple((name, _named(value, store) if isinstance(value, Call) else value) for name, value in call.kwargs)
+    weights = _backbone_arguments(str(call)).get("weights")
+    if isinstance(weights, str) and weights.startswith("run:"):
+        whole = f"run:{find_run(store, weights.removeprefix('run:')).name}"
+        args = tuple(whole if value == weights else value for value in args)
+        kwargs = tuple((name, whole if name == "weights" else value) for name, value in kwargs)
+    return replace(call, args=args, kwargs=kwargs)
+
+
+def _stamp(path: Path) -> int:
+    """Changes when the run goes on: what was read of it is remembered, as a check comes after every key."""
+    try:
+        return (path / "summary.json").stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=16)
+def _of_run(path: Path, model: str, stamp: int) -> RunWeights:
+    try:
+        experiment = load_experiment(path / "experiment.toml")
+    except LayerlabError as error:
+        raise RequestError(f"run {path.name} cannot be read: {error}") from None
+    reader = RunReader(path)
+    reader.poll()
+    found: list[str] = []
+    names = list(experiment.networks)
+    for row in reader.view.modules:
+        arguments = _backbone_arguments(row["call"])
+        if not arguments:
+            continue
+        network, module = (names[0], row["path"]) if len(names) == 1 else row["path"].split(".", 1)
+        if arguments.get("name") != model:
+            found.append(str(arguments.get("name")))
+            continue
+        started = reader.view.started
+        shape, weights = started.get("input_shape"), arguments.get("weights", "DEFAULT")
+        mean, std = normalisation(started)
+        return RunWeights(
+            path,
+            network,
+            module,
+            None if weights is None else str(weights),
+            experiment.data.cache_features,
+            tuple(map(str, started.get("classes") or ())),
+            tuple(size for size in shape if isinstance(size, int)) if isinstance(shape, list | tuple) else (),
+            mean,
+            std,
+        )
+    if found:
+        raise RequestError(f"run {path.name} has trained {' and '.join(dict.fromkeys(found))}, not {model}")
+    if not reader.view.modules:
+        raise RequestError(f"run {path.name} has not begun, so there are no weights of it")
+    raise RequestError(f"run {path.name} has no Backbone('{model}') in its network")
+
+
+def _backbone_arguments(text: str) -> dict[str, object]:
+    """The arguments by name of a Backbone's call; none where it is another, or cannot be read."""
+    if not text.startswith("Backbone("):
+        return {}
+    try:
+        call = parse_call(text)
+        return dict(placed(find("layers", call.name), call))
+    except RequestError:
+        return {}
+
+
+def normalisation(started: Mapping[str, object]) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Mean and deviation, by channel, that a run tells of in its first event; None where there are none."""
+    given = started.get("normalisation")
+    if not isinstance(given, Mapping):
+        return None, None
+    mean, std = (_numbers(given.get(name)) for name in ("mean", "std"))
+    if mean is None or std is None or len(mean) != len(std) or min(std, default=0.0) <= 0:
+        return None, None
+    return mean, std
+
+
+def _numbers(values: object) -> tuple[float, ...] | None:
+    if not isinstance(values, list | tuple) or not values:
+        return None
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+        return None
+    return tuple(float(value) for value in values)

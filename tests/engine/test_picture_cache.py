@@ -1,0 +1,247 @@
+"""The cache: decoded once, again only what changed, within a bound, shared by processes, never torn."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.calls import parse_call
+from engine.data import Place, build_source, cache_folder, decoding
+from engine.data.cache_folder import entries, hold, make_room, making
+from engine.data.decoded_live import LivePart
+from engine.errors import RequestError
+from tests.engine.pictures import image_folder, save
+
+SOURCE = 'ImageFolder("pets", size=16)'
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    image_folder(tmp_path / "pets", {"cat": 5, "dog": 5})
+    return Place(tmp_path)
+
+
+def load(place, call=SOURCE):
+    """What is loaded, and how many photographs were decoded for it."""
+    before = decoding.count
+    loaded = build_source(parse_call(call)).load(place)
+    return loaded, decoding.count - before
+
+
+def entry_of(loaded) -> Path:
+    return cache_folder.cache_folder() / "photographs" / loaded.key
+
+
+def test_nothing_is_decoded_twice(place):
+    first, decoded = load(place)
+    again, more = load(place)
+    assert (decoded, more) == (10, 0)
+    assert torch.equal(first.train.inputs, again.train.inputs)
+    assert torch.equal(first.train.targets, again.train.targets)
+    assert again.train.stored
+    assert again.key == first.key
+
+
+def test_other_settings_are_another_entry(place):
+    keys = {
+        load(place, f'ImageFolder("pets", {more})')[0].key for more in ("size=16", "size=8", "size=16, colour=False")
+    }
+    assert len(keys) == 3
+    assert load(place, 'ImageFolder("pets", size=8)')[1] == 0
+
+
+@pytest.mark.parametrize("change", ["content", "time"])
+def test_only_the_photograph_that_changed_is_decoded_again(place, change):
+    first, _ = load(place)
+    path = place.folder / "pets" / "dog" / "002.jpg"
+    if change == "content":
+        save(path, 4711)
+    else:
+        os.utime(path, (1, 1))
+    second, decoded = load(place)
+    assert decoded == 1
+    assert second.key != first.key
+    same = [torch.equal(a, b) for a, b in zip(first.train.inputs, second.train.inputs, strict=True)]
+    assert same == [change == "time" or row != 7 for row in range(10)]
+
+
+def test_a_photograph_that_is_added_or_removed_costs_only_itself(place):
+    load(place)
+    save(place.folder / "pets" / "cat" / "a new one.jpg", 12)
+    assert load(place)[1] == 1
+    (place.folder / "pets" / "cat" / "000.jpg").unlink()
+    loaded, decoded = load(place)
+    assert (decoded, len(loaded.train.inputs)) == (0, 10)
+
+
+@pytest.mark.parametrize("damage", ["short", "long", "no index", "strange index", "other index", "no sums", "a file"])
+def test_a_torn_or_foreign_entry_is_made_anew(place, damage):
+    whole, _ = load(place)
+    pixels = whole.train.inputs.clone()
+    entry = entry_of(whole)
+    index = entry / "index.json"
+    if damage == "short":
+        os.truncate(entry / "pictures", 100)
+    elif damage == "long":
+        os.truncate(entry / "pictures", 10 * 3 * 16 * 16 + 1)
+    elif damage == "no index":
+        index.unlink()
+    elif damage == "strange index":
+        index.write_bytes(b"\0\xff[[[")
+    elif damage == "other index":
+        index.write_text(json.dumps(json.loads(index.read_text()) | {"rows": 9}))
+    elif damage == "no sums":
+        (entry / "sums").write_bytes(b"")
+    else:
+        del whole
+        cache_folder.throw_away("photographs", entry.name)
+        entry.write_text("not a folder")
+    again, decoded = load(place)
+    assert decoded == 10
+    assert torch.equal(again.train.inputs, pixels)
+    assert load(place)[1] == 0
+
+
+def test_two_processes_that_decode_the_same_do_not_disturb_each_other(place):
+    script = (
+        "import sys, hashlib; from pathlib import Path\n"
+        "from engine.calls import parse_call\n"
+        "from engine.data import Place, build_source\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        f"part = build_source(parse_call({SOURCE!r})).load(Place(Path({str(place.folder)!r}))).train\n"
+        "print(hashlib.sha256(part.inputs.numpy().tobytes()).hexdigest())\n"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for process in both:
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    found = [process.communicate(timeout=60)[0].strip() for process in both]
+    assert found[0] == found[1]
+    assert found[0]
+    assert [process.returncode for process in both] == [0, 0]
+    assert load(place)[1] == 0
+    assert [path.name for path in entry_of(load(place)[0]).parent.iterdir()] == [load(place)[0].key]
+
+
+def fill(kind: str, key: str, size: int, used: float) -> Path:
+    with making(kind, key) as folder:
+        (folder / "content").write_bytes(b"x" * size)
+    path = cache_folder.cache_folder() / kind / key
+    os.utime(path / "lock", (used, used))
+    return path
+
+
+def test_the_least_recently_used_goes_first_and_what_is_in_use_never(monkeypatch):
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", str(10_000 / 2**30))
+    old, middle, new = (fill("features", name, 3000, used) for name, used in (("a", 1.0), ("b", 2.0), ("c", 3.0)))
+    held = hold("features", "a")  # which also makes it the one that was used last
+    assert held is not None
+    os.utime(old / "lock", (1.0, 1.0))
+    assert make_room(4000)
+    assert (old.exists(), middle.exists(), new.exists()) == (True, False, True)
+    assert not make_room(9000)
+    assert old.exists()
+    held.close()
+    assert make_room(9000)
+    assert not old.exists()
+
+
+def test_a_set_that_is_mapped_stays_in_the_cache(place, monkeypatch):
+    loaded, _ = load(place)
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", str(20_000 / 2**30))
+    assert not make_room(19_000)
+    entry = entry_of(loaded)
+    assert entry.exists()
+    del loaded
+    assert make_room(19_000)
+    assert not entry.exists()
+
+
+def test_what_a_process_left_unfinished_goes():
+    with pytest.raises(OSError, match="full"), making("features", "k"):
+        raise OSError("the disk is full")
+    assert not entries()
+    unfinished = fill("features", "k", 100, 1.0)
+    unfinished.rename(unfinished.with_name(".tmp-0123"))
+    assert make_room(10)
+    assert not entries()
+
+
+def test_an_entry_that_is_being_made_is_not_removed(monkeypatch):
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", str(5_000 / 2**30))
+    with making("features", "k") as folder:
+        (folder / "content").write_bytes(b"x" * 3000)
+        assert not make_room(3000)
+        assert (folder / "content").exists()
+
+
+def test_a_set_larger_than_the_bound_is_decoded_anew_each_time(place, monkeypatch):
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", "0.000001")
+    loaded, decoded = load(place)
+    assert isinstance(loaded.train, LivePart)
+    assert decoded == 10
+    assert "more than the cache may have" in loaded.notes[-1]
+    assert "decoded again in every epoch" in loaded.notes[-1]
+    monkeypatch.delenv("LAYERLAB_CACHE_GIB")
+    stored, _ = load(place)
+    assert stored.train.stored
+    assert torch.equal(stored.train.sums, loaded.train.sums)
+
+
+def test_a_cache_that_cannot_be_written_is_told_and_done_without(place, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("LAYERLAB_CACHE", str(tmp_path / "file"))
+    loaded, _ = load(place)
+    assert isinstance(loaded.train, LivePart)
+    assert "cannot be written" in loaded.notes[-1]
+
+
+def test_what_is_left_out_is_known_from_the_cache(place):
+    (place.folder / "pets" / "cat" / "001.jpg").write_bytes(b"no picture")
+    skipping = 'ImageFolder("pets", size=16, on_error="skip")'
+    first, decoded = load(place, skipping)
+    again, more = load(place, skipping)
+    assert (decoded, more, len(again.train.inputs)) == (9, 0, 9)
+    assert first.notes == again.notes
+    assert "left out: 1 of 10" in again.notes[0]
+    with pytest.raises(RequestError, match=r"001\.jpg"):
+        load(place)
+    assert load(place, skipping)[0].info.train == 9
+
+
+@pytest.mark.parametrize("text", ["many", "-1", "nan", "1e400"])
+def test_a_bound_that_is_no_number_is_refused(place, monkeypatch, text):
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", text)
+    with pytest.raises(RequestError, match="LAYERLAB_CACHE_GIB"):
+        load(place)
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("LAYERLAB_CACHE", str(tmp_path))
+    assert cache_folder.cache_folder() == tmp_path
+    monkeypatch.delenv("LAYERLAB_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder.cache_folder() == tmp_path / "xdg" / "layerlab"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache_folder.cache_folder() == tmp_path / "home" / ".cache" / "layerlab"
+
+
+def test_use_is_remembered(place):
+    loaded, _ = load(place)
+    lock = entry_of(loaded) / "lock"
+    os.utime(lock, (1.0, 1.0))
+    load(place)
+    assert time.time() - lock.stat().st_mtime < 60

@@ -1,0 +1,326 @@
+"""A folder of pictures sorted into parts: what goes where, never over anything, on after a stop, and back again."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.data import placing
+from engine.data.placing import Way
+from engine.data.sorting import PATTERN, RECORD, Asked, Plan, _sizes, carry_out, plan_split, undo
+from engine.errors import LayerlabError, RequestError, RunError
+
+WAYS: tuple[Way, ...] = ("copy", "link", "move")
+
+
+def flat(folder: Path, count: int = 20) -> Path:
+    folder.mkdir()
+    for label in ("cat", "dog"):
+        for number in range(count):
+            (folder / f"{label}.{number}.jpg").write_bytes(f"{label}{number}".encode() * 50)
+    (folder / "README.md").write_text("not a picture")
+    return folder
+
+
+def asked(source: Path, by: Way = "copy", validation: float = 0.2, test: float = 0.1, seed: int = 0) -> Asked:
+    return Asked(str(source), validation, test, PATTERN, by, seed)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != RECORD
+    }
+
+
+def split(source: Path, destination: Path, by: Way = "copy", **given: float) -> Plan:
+    plan = plan_split(destination, asked(source, by, **given))  # type: ignore[arg-type]
+    carry_out(destination, plan)
+    return plan
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_every_picture_is_in_one_part_and_undo_leaves_things_as_they_were(tmp_path: Path, by: Way) -> None:
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    before = contents(source)
+    plan = split(source, destination, by)
+    found = contents(destination)
+    assert sorted(Path(name).name for name in found) == sorted(name for name in before if name.endswith(".jpg"))
+    assert all(content == before[Path(name).name] for name, content in found.items())
+    assert all(Path(name).name.startswith(Path(name).parent.name) for name in found)
+    sizes = Counter(str(Path(name).parent) for name in found)
+    wanted = {"training": 14, "validation": 4, "test": 2}
+    assert sizes == {f"{part}/{label}": n for part, n in wanted.items() for label in ("cat", "dog")}
+    assert plan.counts()["validation"] == {"cat": 4, "dog": 4}
+    assert plan.left_out == ("README.md",)
+    left = contents(source)
+    assert left == ({"README.md": before["README.md"]} if by == "move" else before)
+    undone = undo(destination)
+    assert (undone.taken_back, undone.left) == (40, ())
+    assert contents(source) == before
+    assert not destination.exists()
+
+
+def test_the_parts_are_a_function_of_the_seed(tmp_path: Path) -> None:
+    source = flat(tmp_path / "all")
+    plans = [plan_split(tmp_path / "x", asked(source, seed=seed)).files for seed in (0, 0, 1)]
+    assert plans[0] == plans[1]
+    assert plans[0] != plans[2]
+    held = {file.name for file in plans[0] if file.part == "validation"}
+    (source / "cat.999.jpg").write_bytes(b"new")
+    later = {file.name for file in plan_split(tmp_path / "x", asked(source)).files if file.part == "validation"}
+    assert len(held & later) >= len(held) - 1, "one more picture moves few others"
+
+
+def test_links_are_absolute_and_lead_to_the_originals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = flat(tmp_path / "all", 5)
+    split(source, tmp_path / "sorted", "link")
+    for link in (tmp_path / "sorted").rglob("*.jpg"):
+        assert os.readlink(link) == str(source / link.name)
+
+
+def test_a_folder_a_class_is_split_too(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / "all" / label).mkdir(parents=True)
+        for number in range(5):
+            (tmp_path / "all" / label / f"{number}.PNG").write_bytes(b"x")
+        (tmp_path / "all" / label / "Thumbs.db").write_bytes(b"x")
+        (tmp_path / "all" / label / "more").mkdir()
+        (tmp_path / "all" / label / "more" / "0.PNG").write_bytes(b"y")
+    plan = split(tmp_path / "all", tmp_path / "sorted", "move", test=0.0)
+    assert plan.counts() == {"training": {"cat": 5, "dog": 5}, "validation": {"cat": 1, "dog": 1}}
+    assert len(list((tmp_path / "sorted").rglob("*.PNG"))) == 12
+    assert undo(tmp_path / "sorted").left == ()
+    assert len(list((tmp_path / "all").rglob("*.PNG"))) == 12
+    with pytest.raises(RequestError, match="lies in"):
+        plan_split(tmp_path / "all" / "sorted", asked(tmp_path / "all"))
+    (tmp_path / "all").rename(tmp_path / "train")
+    (tmp_path / "parts").mkdir()
+    for part in ("train", "test"):
+        shutil.copytree(tmp_path / "train", tmp_path / "parts" / part)
+    with pytest.raises(RequestError, match="sorted into parts already"):
+        plan_split(tmp_path / "sorted", asked(tmp_path / "parts"))
+
+
+def test_a_name_that_is_taken_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    for part in ("training", "validation", "test"):
+        (destination / part / "cat").mkdir(parents=True)
+        (destination / part / "cat" / "cat.7.jpg").write_bytes(b"precious")
+    before = contents(tmp_path)
+    with pytest.raises(RequestError, match=r"cat\.7\.jpg is there already; nothing was touched"):
+        plan_split(destination, asked(source, "move"))
+    assert contents(tmp_path) == before
+    assert not (destination / RECORD).exists()
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_a_name_that_is_taken_in_the_meantime_is_not_overwritten(tmp_path: Path, by: Way) -> None:
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    plan = plan_split(destination, asked(source, by))
+    other = destination / plan.files[30].target
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"precious")
+    with pytest.raises(RunError, match="something else has this name"):
+        carry_out(destination, plan)
+    assert other.read_bytes() == b"precious"
+    undone = undo(destination)
+    assert plan.files[30].target in [name for name, _ in undone.left]
+    assert other.read_bytes() == b"precious"
+    assert len(list(source.glob("*.jpg"))) == 40
+
+
+@pytest.mark.parametrize("by", WAYS)
+@pytest.mark.parametrize("stopped", [0, 1, 17, 39])
+def test_a_split_that_was_stopped_goes_on(tmp_path: Path, by: Way, stopped: int) -> None:
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    wanted = {file.target: (source / file.name).read_bytes() for file in plan_split(destination, asked(source)).files}
+
+    def stop(done: int, of: int) -> None:
+        if done > stopped:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(destination, plan_split(destination, asked(source, by)), stop)
+    assert carry_out(destination, plan_split(destination, asked(source, by))) == 39 - stopped
+    assert contents(destination) == wanted
+    assert carry_out(destination, plan_split(destination, asked(source, by))) == 0
+    with pytest.raises(RequestError, match="another split"):
+        plan_split(destination, asked(source, by, seed=1))
+    undo(destination)
+    assert len(list(source.glob("*.jpg"))) == 40
+
+
+def test_a_move_that_was_stopped_between_its_steps_goes_on_and_back(tmp_path: Path) -> None:
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    plan = plan_split(destination, asked(source, "move"))
+    for file in plan.files[:2]:
+        (destination / file.target).parent.mkdir(parents=True, exist_ok=True)
+        os.link(source / file.name, destination / file.target)
+    (destination / ".layerlab-split-77.part").write_bytes(b"half")
+    carry_out(destination, plan)
+    assert len(contents(destination)) == 40
+    assert not list(source.glob("*.jpg"))
+
+
+def test_undo_leaves_what_was_changed_and_says_so(tmp_path: Path) -> None:
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    plan = split(source, destination)
+    changed, lonely = plan.files[0], plan.files[1]
+    (destination / changed.target).write_bytes(b"cropped")
+    (source / lonely.name).unlink()
+    (destination / "training" / "cat" / "mine.jpg").write_bytes(b"mine")
+    undone = undo(destination)
+    assert undone.taken_back == 38
+    assert dict(undone.left).keys() == {changed.target, lonely.target}
+    assert "not there any more" in dict(undone.left)[lonely.target]
+    assert (destination / changed.target).read_bytes() == b"cropped"
+    assert (destination / "training" / "cat" / "mine.jpg").exists()
+    (destination / changed.target).unlink()
+    assert undo(destination).left == ((lonely.target, dict(undone.left)[lonely.target]),)
+
+
+def test_undo_does_not_move_back_over_something_else(tmp_path: Path) -> None:
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    plan = split(source, destination, "move")
+    (source / plan.files[0].name).write_bytes(b"new")
+    assert [name for name, _ in undo(destination).left] == [plan.files[0].target]
+    assert (source / plan.files[0].name).read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("code", [errno.EXDEV, errno.EPERM])
+@pytest.mark.parametrize("by", ["copy", "move"])
+def test_file_systems_apart_or_without_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: Way, code: int
+) -> None:
+    """The one system call that differs there fails as it does there."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(placing.os, "link", refused)
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    before = contents(source)
+    plan = split(source, destination, by)
+    times = [(destination / file.target).stat().st_mtime_ns for file in plan.files]
+    assert times == [file.modified for file in plan.files]
+    taken = destination / plan.files[0].target
+    with pytest.raises(FileExistsError):
+        placing.place(tmp_path / "all" / "README.md", taken, by)
+    assert undo(destination).left == ()
+    assert contents(source) == before
+
+
+def test_across_real_file_systems(tmp_path: Path) -> None:
+    shm = Path("/dev/shm")
+    if not shm.is_dir() or shm.stat().st_dev == tmp_path.stat().st_dev or not os.access(shm, os.W_OK):
+        pytest.skip("one file system only")
+    source, destination = flat(tmp_path / "all"), shm / f"layerlab-{os.getpid()}"
+    before = contents(source)
+    try:
+        split(source, destination, "move")
+        assert not list(source.glob("*.jpg"))
+    finally:
+        undo(destination)
+    assert contents(source) == before
+    assert not destination.exists()
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_names_with_odd_characters(tmp_path: Path, by: Way) -> None:
+    source, destination = tmp_path / "all", tmp_path / "sorted"
+    source.mkdir()
+    names = ["a b.1.jpg", "a b.\n.JPG", "ä.1.jpg", "ä.2.jpg", os.fsdecode(b"a b.\xff.jpg"), "ä.[x]'\".jpg"]
+    for name in names:
+        (source / name).write_bytes(os.fsencode(name))
+    plan = split(source, destination, by, test=0.0)
+    assert {file.label for file in plan.files} == {"a b", "ä"}
+    assert sorted(path.name for path in destination.rglob("*") if path.suffix.lower() == ".jpg") == sorted(names)
+    assert undo(destination).left == ()
+    assert sorted(os.listdir(source)) == sorted(names)
+
+
+def test_what_cannot_be_split_is_refused_in_words(tmp_path: Path) -> None:
+    source = flat(tmp_path / "all", 2)
+    where = tmp_path / "sorted"
+    for request, words in (
+        (asked(tmp_path / "nowhere"), "cannot be listed"),
+        (asked(source), "class 'cat' has 2 files, too few for each of 3 parts"),
+        (asked(source, validation=0.5, test=0.5), "together less than 1"),
+        (asked(source, validation=0.0, test=0.0), "not both 0"),
+        (asked(source, validation=float("nan")), "shares between 0 and 1"),
+        (Asked(str(source), 0.2, 0, "{label}", "copy", 0), "which cannot|too few"),
+        (Asked(str(source), 0.2, 0, "{id}.jpg", "copy", 0), "write the name of a file"),
+        (Asked(str(source), 0.2, 0, "{label}-{id}.jpg", "copy", 0), "--pattern how the files are called"),
+    ):
+        with pytest.raises(RequestError, match=words):
+            plan_split(where, request)
+    with pytest.raises(RequestError, match="nothing was sorted into it"):
+        undo(where)
+    assert not where.exists()
+    for number in range(2):
+        (source / f"cat.{number}.jpg").unlink()
+    with pytest.raises(RequestError, match="holds one class, 'dog'"):
+        plan_split(where, asked(source))
+
+
+def test_moving_a_symbolic_link_is_refused(tmp_path: Path) -> None:
+    source = flat(tmp_path / "all")
+    (source / "cat.99.jpg").symlink_to("cat.0.jpg")
+    with pytest.raises(RequestError, match="symbolic link"):
+        plan_split(tmp_path / "sorted", asked(source, "move"))
+    split(source, tmp_path / "sorted", "copy")
+    assert len(contents(tmp_path / "sorted")) == 41
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_words(tmp_path: Path) -> None:
+    source = flat(tmp_path / "all")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(LayerlabError, match="is not a folder"):
+        plan_split(tmp_path / "file", asked(source))
+    where = Path("/proc/layerlab")
+    if not Path("/proc").is_dir():
+        pytest.skip("no folder that even root cannot write to")
+    with pytest.raises(LayerlabError, match=r"No such file|Permission|not permitted"):
+        carry_out(where, plan_split(where, asked(source, "link")))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record.update(format=2),
+        lambda record: record["files"][0].__setitem__(0, "../../etc/passwd"),
+        lambda record: record["files"][0].__setitem__(2, "../.."),
+        lambda record: record["files"][0].pop(),
+        lambda record: record["asked"].update(by="rm"),
+        lambda record: record.pop("made"),
+    ],
+)
+def test_a_record_that_is_damaged_is_not_acted_upon(tmp_path: Path, change) -> None:  # type: ignore[no-untyped-def]
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    split(source, destination, "move")
+    record = json.loads((destination / RECORD).read_text())
+    change(record)
+    (destination / RECORD).write_text(json.dumps(record))
+    with pytest.raises(RequestError, match="is not what a split writes"):
+        undo(destination)
+    assert len(contents(destination)) == 40
+
+
+@given(st.integers(2, 500), st.floats(0.01, 0.6), st.floats(0.01, 0.39))
+@settings(max_examples=200, deadline=None)
+def test_parts_have_their_share_to_within_one_file(count: int, validation: float, test: float) -> None:
+    sizes = _sizes(count + 1, [validation, test])
+    assert min(sizes) >= 1
+    assert sum(sizes) <= count
+    for size, share in zip(sizes, (validation, test), strict=True):
+        assert abs(size - (count + 1) * share) <= 1 + (count < 5)

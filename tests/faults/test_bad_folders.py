@@ -1,0 +1,293 @@
+"""Folders of photographs as people have them: each ends in words that name the file, or is trained on and told of."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.calls import parse_call
+from engine.data import Place, build_source, decoding
+from engine.errors import RequestError, RunError
+from tests.engine.pictures import image_folder, labelled_files, picture, save
+from tests.engine.training import experiment, train
+
+SIZE = "size=16"
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    return image_folder(tmp_path / "pets", {"cat": 4, "dog": 4})
+
+
+def load(root: Path, more: str = "", kind: str = "ImageFolder"):
+    call = f'{kind}("{root.name}", {SIZE}{more and ", " + more})'
+    return build_source(parse_call(call)).load(Place(root.parent))
+
+
+def refused(root: Path, *words: str, more: str = "", kind: str = "ImageFolder") -> str:
+    with pytest.raises(RequestError) as caught:
+        load(root, more, kind)
+    text = str(caught.value)
+    for word in words:
+        assert word in text, text
+    assert "Traceback" not in text
+    assert "\n" not in text
+    return text
+
+
+def left_out(root: Path, count: int, *words: str) -> None:
+    """With on_error="skip" the rest is there, and what was left out is told."""
+    loaded = load(root, 'on_error="skip"')
+    assert len(loaded.train.inputs) == len(loaded.train.targets) == count
+    told = " ".join(loaded.notes)
+    for word in words:
+        assert word in told, told
+
+
+def test_a_class_without_photographs(pets):
+    (pets / "emu").mkdir()
+    (pets / "emu" / "Thumbs.db").write_bytes(b"\0" * 100)
+    refused(pets, "emu", "no photograph", "on_error='skip'")
+    left_out(pets, 8, "emu", "left out")
+    assert load(pets, 'on_error="skip"').info.classes == ("cat", "dog")
+
+
+def test_one_class(tmp_path):
+    root = image_folder(tmp_path / "pets", {"cat": 3})
+    refused(root, "one class", "'cat'", "LabelledFiles")
+    for number in range(3):
+        save(tmp_path / "flat" / f"cat.{number}.jpg", number)
+    refused(tmp_path / "flat", "all 3", "'cat'", kind="LabelledFiles")
+
+
+@pytest.mark.parametrize("kind", ["ImageFolder", "LabelledFiles"])
+def test_no_photographs_at_all(tmp_path, kind):
+    (tmp_path / "pets").mkdir()
+    refused(tmp_path / "pets", str(tmp_path / "pets"), kind=kind)
+    (tmp_path / "pets" / "letter.txt").write_text("Dear")
+    refused(tmp_path / "pets", str(tmp_path / "pets"), kind=kind)
+
+
+@pytest.mark.parametrize("kind", ["ImageFolder", "LabelledFiles"])
+def test_a_flat_folder_or_a_folder_of_classes_taken_for_the_other(tmp_path, kind):
+    if kind == "ImageFolder":
+        refused(labelled_files(tmp_path / "pets"), "LabelledFiles", kind=kind)
+    else:
+        refused(image_folder(tmp_path / "pets", {"cat": 2, "dog": 2}), "ImageFolder", "cat, dog", kind=kind)
+
+
+def test_a_folder_that_is_not_there_or_is_a_file(tmp_path):
+    refused(tmp_path / "nowhere", "looked for", str(tmp_path))
+    (tmp_path / "file").write_text("")
+    refused(tmp_path / "file", "is a file")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "no picture that can be read"),
+        (b"\xff\xd8\xff\xe0" + b"\0" * 50, "no picture that can be read"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "no picture that can be read"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture that can be read"),
+        (b"P6\n10 10\n255\n" + b"\x01" * 20, "damaged"),
+    ],
+    ids=["empty", "a JPEG's first bytes", "PostScript", "SVG", "half a PPM"],
+)
+def test_a_file_that_is_no_picture(pets, content, words):
+    (pets / "dog" / "000.jpg").write_bytes(content)
+    refused(pets, str(Path("dog") / "000.jpg"), words, "on_error='skip'")
+    left_out(pets, 7, "1 of 8", "dog/000.jpg")
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "gif", "tif", "bmp"])
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_truncated_picture(tmp_path, ending, share):
+    root = image_folder(tmp_path / "pets", {"cat": 2, "dog": 2}, ending=ending)
+    path = root / "cat" / f"001.{ending}"
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    refused(root, f"001.{ending}")
+    left_out(root, 3, f"cat/001.{ending}")
+
+
+def test_a_picture_cut_at_any_byte_is_read_or_refused_in_words(tmp_path):
+    whole = save(tmp_path / "whole.jpg", 3).read_bytes()
+    for end in range(0, len(whole), 17):
+        (tmp_path / "cut.jpg").write_bytes(whole[:end])
+        with pytest.raises(decoding.Unreadable, match="cut"):
+            decoding.decode(tmp_path / "cut.jpg", decoding.Settings(16))
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the superuser may read everything")
+def test_a_file_that_may_not_be_read(pets):
+    path = pets / "cat" / "001.jpg"
+    path.chmod(0)
+    refused(pets, "001.jpg", "Permission denied")
+    left_out(pets, 7, "001.jpg")
+    path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+    assert len(load(pets).train.inputs) == 8
+
+
+def test_a_png_that_is_called_jpg_is_read_and_told(pets):
+    picture(5).save(pets / "cat" / "new.jpg", format="PNG")
+    loaded = load(pets)
+    assert len(loaded.train.inputs) == 9
+    assert any("cat/new.jpg (PNG)" in note for note in loaded.notes)
+    assert load(pets).notes == loaded.notes
+
+
+def test_deep_grey_cmyk_palette_and_transparent_pictures_are_samples_like_others(pets):
+    Image.fromarray(np.full((30, 30), 40_000, np.uint16)).save(pets / "cat" / "deep.png")
+    picture(1, mode="CMYK").save(pets / "cat" / "print.jpg")
+    picture(2, mode="P").save(pets / "cat" / "web.gif")
+    picture(3, mode="L").save(pets / "cat" / "grey.jpg")
+    picture(4, mode="RGBA").save(pets / "cat" / "clear.png")
+    loaded = load(pets)
+    assert tuple(loaded.train.inputs.shape) == (13, 3, 16, 16)
+    grey = load(pets, "colour=False")
+    assert tuple(grey.train.inputs.shape) == (13, 1, 16, 16)
+
+
+def test_pixels_that_are_no_bytes_are_refused_in_words(pets):
+    Image.fromarray(np.linspace(0, 1, 900, dtype=np.float32).reshape(30, 30)).save(pets / "cat" / "float.tif")
+    refused(pets, "float.tif", "floating-point")
+
+
+def test_links_in_a_circle_are_not_followed(pets):
+    (pets / "cat" / "again").symlink_to(pets)
+    (pets / "dog" / "self").symlink_to(pets / "dog")
+    loaded = load(pets)
+    assert len(loaded.train.inputs) == 8
+    assert any("not followed" in note and "again" in note and "self" in note for note in loaded.notes)
+
+
+def test_a_link_to_itself_or_to_nothing_is_a_file_that_cannot_be_read(pets):
+    (pets / "cat" / "loop.jpg").symlink_to(pets / "cat" / "loop.jpg")
+    refused(pets, "loop.jpg", "link")
+    (pets / "dog" / "gone.jpg").symlink_to(pets / "nothing.jpg")
+    left_out(pets, 8, "loop.jpg", "gone.jpg", "2 of 10")
+
+
+def test_a_class_that_is_a_link_to_a_folder_elsewhere(tmp_path, pets):
+    for number in range(3):
+        save(tmp_path / "elsewhere" / f"{number}.jpg", 70 + number)
+    (pets / "emu").symlink_to(tmp_path / "elsewhere")
+    assert load(pets).info.classes == ("cat", "dog", "emu")
+
+
+def test_a_fifo_and_a_folder_with_the_name_of_a_picture(pets):
+    os.mkfifo(pets / "cat" / "pipe.jpg")
+    (pets / "dog" / "folder.jpg").mkdir()
+    assert len(load(pets).train.inputs) == 8
+
+
+def test_two_files_of_the_same_stem_are_both_used_and_told(pets):
+    save(pets / "cat" / "000.png", 9)
+    loaded = load(pets)
+    assert len(loaded.train.inputs) == 9
+    assert any("cat/000" in note and "same name" in note for note in loaded.notes)
+
+
+def test_a_name_without_a_label(tmp_path):
+    root = labelled_files(tmp_path / "pets", 3)
+    save(root / "IMG_2041.jpg", 5)
+    refused(root, "IMG_2041.jpg", "no label", kind="LabelledFiles")
+    loaded = load(root, 'on_error="skip"', "LabelledFiles")
+    assert len(loaded.train.inputs) == 6
+    assert any("IMG_2041.jpg" in note for note in loaded.notes)
+
+
+def test_parts_that_do_not_have_the_same_classes(tmp_path):
+    root = image_folder(tmp_path / "pets", {"cat": 2, "dog": 2, "emu": 2}, part="train")
+    image_folder(root, {"cat": 2, "dog": 2}, part="val")
+    refused(root, "val", "no photographs of emu")
+    image_folder(root, {"emu": 2, "fox": 2}, part="val")
+    refused(root, "fox", "same classes")
+
+
+def test_two_folders_that_could_be_the_same_part(tmp_path):
+    root = image_folder(tmp_path / "pets", {"cat": 2, "dog": 2}, part="train")
+    image_folder(root, {"cat": 2, "dog": 2}, part="val")
+    image_folder(root, {"cat": 2, "dog": 2}, part="validation")
+    refused(root, "val, validation", "leave one")
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_file_that_vanishes_while_others_are_decoded(pets, monkeypatch, skip):
+    real = decoding.read
+
+    def vanishing(path, settings):
+        if path.name == "000.jpg":
+            (pets / "dog" / "003.jpg").unlink(missing_ok=True)
+        return real(path, settings)
+
+    monkeypatch.setattr(decoding, "read", vanishing)
+    if skip:
+        left_out(pets, 7, "dog/003.jpg", "not there any more")
+    else:
+        refused(pets, "003.jpg", "not there any more")
+
+
+def test_a_picture_with_more_pixels_than_memory(pets, monkeypatch):
+    # A PNG of a few bytes that says that it has 4,000,000,000 pixels.
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 80_000, 50_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+    (pets / "cat" / "bomb.png").write_bytes(bomb)
+    refused(pets, "bomb.png", "pixels")
+    left_out(pets, 8, "bomb.png")
+
+
+def test_a_strip_that_would_become_huge(pets):
+    Image.new("RGB", (200_000, 1)).save(pets / "cat" / "strip.png")
+    with pytest.raises(RequestError, match=r"strip\.png.*resize='pad' or 'squash'"):
+        build_source(parse_call('ImageFolder("pets", size=64)')).load(Place(pets.parent))
+    assert len(load(pets, 'resize="pad"').train.inputs) == 9
+
+
+def test_a_class_of_which_nothing_can_be_read(pets):
+    for path in (pets / "dog").iterdir():
+        path.write_bytes(b"no picture")
+    refused(pets, "class 'dog'", more='on_error="skip"')
+    for path in (pets / "cat").iterdir():
+        path.write_bytes(b"no picture")
+    refused(pets, "none of the 8", more='on_error="skip"')
+
+
+@pytest.mark.parametrize("name", ["-rf.jpg", "a b\n.jpg", "\u202egpj.jpg", "ü.jpg", "x" * 200 + ".jpg"])
+def test_strange_names_are_names(pets, name):
+    save(pets / "cat" / "new.jpg", 8).rename(pets / "cat" / name)
+    assert len(load(pets).train.inputs) == 9
+
+
+def test_a_name_that_is_no_text(pets):
+    target = os.fsencode(pets / "cat") + b"/\xff\xfe.jpg"
+    with open(target, "wb") as file:
+        file.write(b"no picture")
+    text = refused(pets, ".jpg")
+    text.encode()
+    for note in load(pets, 'on_error="skip"').notes:
+        note.encode()
+
+
+def test_damage_in_the_cache_while_a_run_reads_it(pets):
+    """A file of the cache that somebody cut short ends the run in words, not the process."""
+    from tests.engine.training import make_session
+
+    spec = experiment("activation", f'data.source=ImageFolder("pets", {SIZE})', "data.memory=0.001 MiB", "epochs=1")
+    session = make_session(spec, pets.parent)
+    (path,) = Path(os.environ["LAYERLAB_CACHE"]).glob("photographs/*/pictures")
+    os.truncate(path, 0)
+    with pytest.raises(RunError, match="has become shorter"):
+        list(session.run())
+    _, events = train(spec, pets.parent)
+    assert events

@@ -1,0 +1,158 @@
+"""`layerlab data`: pictures sorted into parts and back, and a look at what a source holds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.tui.cli import HOSTILE, CommandLine, assert_safe
+
+
+def pictures(folder: Path, count: int = 10) -> Path:
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for number in range(2 * count):
+        pixels = random.integers(0, 256, (20 + number, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{('cat', 'dog')[number % 2]}.{number}.jpg")
+    return folder
+
+
+def test_a_flat_folder_is_split_and_put_back(layerlab: CommandLine) -> None:
+    source, sorted_to = pictures(layerlab.folder / "all"), layerlab.folder / "sorted"
+    (source / "notes.txt").write_text("x")
+    told = layerlab("data", "split", source, sorted_to, "--test", 0.1, "--by", "move")
+    assert told.status == 0
+    assert [line.split() for line in told.out.splitlines() if "cat" in line] == [["cat", "7", "2", "1"]]
+    assert "moved 20 files" in told.err
+    assert "left out: notes.txt" in told.err
+    assert os.listdir(source) == ["notes.txt"]
+    told = layerlab("data", "split", source, sorted_to, "--test", 0.1, "--by", "move")
+    assert "moved 0 files" in told.err
+    assert "20 were there already" in told.err
+    report = layerlab("data", "split", "--undo", sorted_to, "--json").json
+    assert (report["taken_back"], report["left"]) == (20, [])
+    assert len(os.listdir(source)) == 21
+    assert not sorted_to.exists()
+
+
+def test_what_split_did_is_json_too(layerlab: CommandLine) -> None:
+    source = pictures(layerlab.folder / "all")
+    report = layerlab("data", "split", source, layerlab.folder / "sorted", "--json").json
+    assert report["parts"] == {"training": {"cat": 8, "dog": 8}, "validation": {"cat": 2, "dog": 2}}
+    assert (report["files"], report["new"], report["by"]) == (20, 20, "copy")
+
+
+def test_what_stays_after_an_undo_is_told(layerlab: CommandLine) -> None:
+    source, sorted_to = pictures(layerlab.folder / "all"), layerlab.folder / "sorted"
+    layerlab("data", "split", source, sorted_to)
+    changed = next(sorted_to.rglob("cat.*.jpg"))
+    changed.write_bytes(b"cropped")
+    told = layerlab("data", "split", "--undo", sorted_to)
+    assert told.status == 0
+    assert "took back 19 files" in told.err
+    assert f"{changed.name}: was changed" in told.err
+    assert changed.read_bytes() == b"cropped"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["split", "all"], "where to?"),
+        (["split", "--undo", "all", "sorted"], "--undo takes one folder"),
+        (["split", "--undo", "all"], "nothing was sorted into it"),
+        (["split", "nowhere", "sorted"], "cannot be listed: No such file"),
+        (["split", "all", "sorted", "--by", "teleport"], "use copy, link, move"),
+        (["split", "all", "sorted", "--validation", "1.5"], "shares between 0 and 1"),
+        (["show", "nowhere"], "no folder nowhere"),
+        (["show", "MNITS"], "did you mean `MNIST`?"),
+        (["show", "CIFAR10("], "CIFAR10("),
+        (["show", "prices.csv"], "a table has a column to predict"),
+        (["show", "nowhere.toml"], "nowhere.toml"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_words(
+    layerlab: CommandLine, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
+) -> None:
+    monkeypatch.chdir(layerlab.folder)
+    pictures(layerlab.folder / "all")
+    told = layerlab("data", *arguments)
+    assert told.status == 2
+    assert words in told.err
+    assert not (layerlab.folder / "sorted").exists()
+
+
+@pytest.mark.parametrize("named", ["call", "folder", "experiment", "sorted"])
+def test_a_folder_of_photographs_is_shown(layerlab: CommandLine, named: str) -> None:
+    source = pictures(layerlab.folder / "all")
+    (source / "cat.99.jpg").write_bytes(b"broken")
+    text = str(source)
+    if named == "call":
+        text = f"LabelledFiles('{source}', size=16)"
+    elif named == "experiment":
+        text = layerlab.write("mine")
+        Path(text).write_text(Path(text).read_text().replace("Blobs()", f"LabelledFiles('{source}', size=16)"))
+    elif named == "sorted":
+        layerlab("data", "split", source, layerlab.folder / "sorted")
+        text = str(layerlab.folder / "sorted")
+    report = layerlab("data", "show", text, "--json").json
+    whole = {part: sum(counts.values()) for part, counts in report["classes"].items()}
+    assert whole == report["parts"]
+    assert sum(whole.values()) == 20
+    assert set(whole) == ({"train", "validation"} if named == "sorted" else {"train"})
+    assert report["sizes"] == {"smallest": [30, 20], "median": [30, 29], "largest": [30, 39]}
+    assert any("cat.99.jpg" in note for note in report["notes"])
+    assert "on_error='skip'" in report["notes"][-1]
+    lenient = report["source"].replace(")", ", on_error='skip')")
+    assert layerlab("data", "show", lenient, "--json").json["notes"] == report["notes"][:-1]
+    told = layerlab("data", "show", text)
+    assert told.status == 0
+    assert "smallest 30 × 20, median 30 × 29, largest 30 × 39" in told.out
+    assert "cat.99.jpg" in told.err
+    assert any(shade in told.out for shade in "░▒▓")
+
+
+def test_statistics_are_those_of_the_pixels(layerlab: CommandLine) -> None:
+    source = pictures(layerlab.folder / "all")
+    report = layerlab("data", "show", f"LabelledFiles('{source}', size=20, resize='squash')", "--json").json
+    pixels = [
+        np.asarray(Image.open(path).resize((20, 20), Image.Resampling.BILINEAR), np.float64) / 255
+        for path in source.iterdir()
+    ]
+    np.testing.assert_allclose(report["mean"], np.mean(pixels, axis=(0, 1, 2)), rtol=1e-9)
+    np.testing.assert_allclose(report["std"], np.std(pixels, axis=(0, 1, 2)), rtol=1e-9)
+
+
+def test_other_sources_are_shown_as_far_as_it_makes_sense(layerlab: CommandLine) -> None:
+    report = layerlab("data", "show", "Digits", "--json").json
+    assert report["parts"] == {"train": 1797}
+    assert report["classes"]["train"]["0"] == 178
+    assert report["sizes"] is None
+    report = layerlab("data", "show", "regression", "--json").json
+    assert (report["kind"], report["classes"], len(report["mean"])) == ("values", {}, 10)
+    told = layerlab("data", "show", "Diabetes()")
+    assert "1 number to predict" in told.out
+    assert "→ 151" in told.out
+    table = layerlab.folder / "table.csv"
+    table.write_text("a,b\n1,x\n2,y\n3,x\n")
+    told = layerlab("data", "show", f"CSV('{table}', target='b')")
+    assert "mean        2" in told.out
+
+
+def test_names_from_elsewhere_are_shown_as_text(layerlab: CommandLine) -> None:
+    source = layerlab.folder / "all"
+    label = HOSTILE.replace("/", "")
+    for name in (label, "dog"):
+        pictures(source / name, 2)
+    for arguments in (
+        ["show", source],
+        ["split", source, layerlab.folder / "sorted"],
+        ["split", "--undo", layerlab.folder / "sorted"],
+    ):
+        told = layerlab("data", *arguments)
+        assert told.status == 0
+        assert_safe(told.out)
+        assert_safe(told.err)

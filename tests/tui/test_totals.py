@@ -1,0 +1,36 @@
+"""What stands below the layers, in the room there is."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from tui.widgets.lines import Line
+from tui.widgets.totals import totals
+
+MIB = 2**20
+
+
+def text(one: Line) -> str:
+    return "".join(words for words, _ in one)
+
+
+def report(trainable: int) -> SimpleNamespace:
+    parts = {"weights": 42 * MIB, "gradients": 40 * MIB, "optimizer": 40 * MIB, "activations": 8 * MIB}
+    memory = {**parts, "total": 130 * MIB, "available": 20_000 * MIB}
+    row = SimpleNamespace(depth=0, trainable=trainable)
+    return SimpleNamespace(rows=[row], parameters=11_200_000, macs=148_000_000, memory=memory)
+
+
+def test_operations_are_told_whole_or_not_at_all() -> None:
+    first, _ = totals(report(10_500_000), None, 1, 90)
+    assert "11.2 M parameters, 10.5 M trained   148.0 M MACs" in text(first)
+    first, _ = totals(report(10_500_000), None, 1, 70)
+    assert "11.2 M parameters, 10.5 M trained  " in text(first)
+    assert "148" not in text(first)
+    assert "…" not in text(first)
+
+
+def test_what_cannot_be_trained_is_named() -> None:
+    layer, field = SimpleNamespace(path="1.0"), SimpleNamespace(path="optimizer")
+    assert text(totals(None, layer, 1, 70)[0]).endswith("as it is: layer 1.0")
+    assert text(totals(None, field, 1, 70)[0]).endswith("as it is: optimizer")
