@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -39,13 +40,15 @@ def forecast(experiment: Experiment, propagations: Mapping[str, Propagation]) ->
 
 
 def _kept(rows: Sequence[Row]) -> int:
-    """Bytes of activations that one sample takes at most: what comes before anything that trains is not kept."""
-    kept, passing = _activations(rows, 0)
+    """Bytes of activations that one sample takes at most: what comes before anything that trains is not kept, but for
+    what the first layer that trains is given."""
+    kept, passing = _activations(rows, 0, 0)
     return max(kept, passing)
 
 
-def _activations(rows: Sequence[Row], depth: int) -> tuple[int, int]:
-    """What is kept of the rows of a depth and those in them, and the most that is there for a moment before."""
+def _activations(rows: Sequence[Row], depth: int, given: int) -> tuple[int, int]:
+    """What is kept of the rows of a depth and those in them, and the most that is there for a moment before; `given`
+    is what the first of them is given."""
     kept = passing = 0
     begins = [index for index, row in enumerate(rows) if row.depth == depth]
     for index, end in zip(begins, [*begins[1:], len(rows)], strict=False):
@@ -55,12 +58,13 @@ def _activations(rows: Sequence[Row], depth: int) -> tuple[int, int]:
             kept += row.activation_bytes
         elif not row.trainable:
             passing = max(passing, row.activation_bytes)
+            given = 4 * math.prod(row.output_shape)
         elif inside:
-            within, before = _activations(inside, depth + 1)
+            within, before = _activations(inside, depth + 1, given)
             kept += within + row.activation_bytes - held
             passing = max(passing, before)
         else:
-            kept += row.activation_bytes
+            kept += given + row.activation_bytes
     return kept, passing
 
 

@@ -26,6 +26,8 @@ USUAL = {
     "checkpoint_minutes": "5.0",
     "checkpoint_epochs": "none",
     "data.augment": "none",
+    "data.memory": "auto",
+    "data.cache_features": "False",
 }
 
 

@@ -97,7 +97,7 @@ def test_weights_outputs_and_names_are_those_of_plain_torch(name: str) -> None:
     assert network.training
 
 
-@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("name", sorted(name for name in PRESETS if not name.startswith("cats-dogs")))
 def test_every_preset_fits_and_builds(name: str) -> None:
     experiment = preset(name)
     shape = (10,) if name == "regression" else (1, 28, 28)
