@@ -256,8 +256,8 @@ def check_save(store: Path, outcome: Outcome) -> None:
     if outcome.whole:
         found = set(os.listdir(path / "checkpoints"))
         expected = {"best-000000020", "best-000000030", "step-000000020", "step-000000030"}
-        # That the oldest are gone is not synced: a power cut brings them back. What the disk did not let us look at stays.
-        # The next save takes them again.
+        # That the oldest are gone is not synced: a power cut brings them back. What the disk did not let us look at
+        # stays. The next save takes them again.
         assert found == expected if outcome.fault.power is outcome.fault.error is None else found >= expected
     goes_on(path)
 
