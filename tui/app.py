@@ -258,9 +258,9 @@ class LayerlabApp(TypeAhead):
         return found if found is not None and found.is_mounted else None
 
     def show(self) -> None:
-        """Draw all of the screen in view."""
+        """Draw all of the screen in view; a check may answer when it is being taken down and holds nothing any more."""
         screen = self.workspace()
-        if screen is not None:
+        if screen is not None and screen.children:
             screen.show()
             screen.show_notice(*self._notices())
             screen.show_header()

@@ -23,7 +23,7 @@ from tui.widgets.status import Footer
 
 WIDE, NARROW = (120, 40), (80, 24)
 # The others are walked with `make soak`: a minute or two for all of them.
-WALKED = ("empty store", "failed run", "live run", "damaged run")
+WALKED = ("failed run", "live run")
 ALL = [pytest.param(state, marks=() if state in WALKED else pytest.mark.soak) for state in STATES]
 VIEWS = {screen: str(number) for number, screen in enumerate(SCREENS, 1)}
 KEYS = {key for command in COMMANDS for key in command.keys.split(",") if key}
