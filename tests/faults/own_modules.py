@@ -10,10 +10,10 @@ import pytest
 SOURCES = {
     "raises": "raise ZeroDivisionError('in a module of my own')",
     "exits": "import sys; sys.exit(3)",
-    "leaves": "import os; os._exit(7)",
+    "leaves": "os._exit(7)",
     "segfaults": "import ctypes; ctypes.string_at(0)",
-    "aborts": "import os; os.abort()",
-    "killed": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+    "aborts": "os.abort()",
+    "killed": "import signal; os.kill(os.getpid(), signal.SIGKILL)",
     "hangs": "import time; time.sleep(600)",
 }
 LAYER = """
