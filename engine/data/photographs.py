@@ -19,21 +19,30 @@ from engine.errors import RequestError
 OnError = Literal["raise", "skip"]
 
 
-@dataclass(frozen=True)
 class Photographs(Source):
-    """What ImageFolder and LabelledFiles share."""
+    """What ImageFolder and LabelledFiles share; each says in which order its call takes these."""
 
     path: str
+    size: int
+    resize: Resize
+    resize_size: int | None
+    colour: bool
+    on_error: OnError
+
+    def __post_init__(self) -> None:
+        if self.on_error not in ("raise", "skip"):
+            raise RequestError(f"on_error={self.on_error!r}; there are 'raise' and 'skip'")
+        _ = self.settings  # which refuses sizes that cannot be
 
     @property
-    @abstractmethod
     def settings(self) -> Settings:
         """What is made of every photograph."""
+        return Settings(self.size, self.resize, self.resize_size, self.colour)
 
     @property
-    @abstractmethod
     def skips(self) -> bool:
         """Whether what cannot be used is left out."""
+        return self.on_error == "skip"
 
     @abstractmethod
     def listed(self, root: Path) -> Listing:
@@ -108,25 +117,12 @@ class ImageFolder(Photographs):
     by their names: train or training beside val, valid or validation, and test or testing.
     """
 
+    path: str
     size: int = 224
     resize: Resize = "short"
     resize_size: int | None = None
     colour: bool = True
     on_error: OnError = "raise"
-
-    def __post_init__(self) -> None:
-        _check(self.on_error)
-        _ = self.settings
-
-    @property
-    def settings(self) -> Settings:
-        """What is made of every photograph."""
-        return Settings(self.size, self.resize, self.resize_size, self.colour)
-
-    @property
-    def skips(self) -> bool:
-        """Whether what cannot be used is left out."""
-        return self.on_error == "skip"
 
     def listed(self, root: Path) -> Listing:
         """The photographs in the folders of their classes."""
@@ -141,6 +137,7 @@ class LabelledFiles(Photographs):
     as for ImageFolder; a photograph whose name is not like the pattern is an error, or with on_error="skip" left out.
     """
 
+    path: str
     pattern: str = "{label}.{id}.jpg"
     size: int = 224
     resize: Resize = "short"
@@ -149,25 +146,9 @@ class LabelledFiles(Photographs):
     on_error: OnError = "raise"
 
     def __post_init__(self) -> None:
-        _check(self.on_error)
+        super().__post_init__()
         folders.name_pattern(self.pattern)
-        _ = self.settings
-
-    @property
-    def settings(self) -> Settings:
-        """What is made of every photograph."""
-        return Settings(self.size, self.resize, self.resize_size, self.colour)
-
-    @property
-    def skips(self) -> bool:
-        """Whether what cannot be used is left out."""
-        return self.on_error == "skip"
 
     def listed(self, root: Path) -> Listing:
         """The photographs whose names are like the pattern."""
         return folders.by_name(root, self.pattern, self.skips)
-
-
-def _check(on_error: str) -> None:
-    if on_error not in ("raise", "skip"):
-        raise RequestError(f"on_error={on_error!r}; there are 'raise' and 'skip'")

@@ -53,7 +53,7 @@ def survey(source: Call, place: Place) -> Survey:
     built = build_source(source)
     photographs = asked = built if isinstance(built, Photographs) else None
     if photographs is not None:
-        built = photographs = dataclasses.replace(photographs, on_error="skip")  # type: ignore[call-arg]
+        built = photographs = dataclasses.replace(photographs, on_error="skip")  # type: ignore[type-var]
     loaded = built.load(place)
     sizes = None if photographs is None else _sizes(list_photographs(photographs, place), place)
     mean, std = _measured(loaded)
