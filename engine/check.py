@@ -18,7 +18,7 @@ from engine.build import init_problem
 from engine.calls import Call
 from engine.data.augment import AUGMENTATIONS
 from engine.data.files import size_text
-from engine.data.info import DataInfo, Place
+from engine.data.info import DataInfo, Missing, Place
 from engine.data.photographs import Photographs
 from engine.data.picture_cache import fits_cache
 from engine.data.prepare import check_data
@@ -28,7 +28,7 @@ from engine.errors import LayerlabError, RequestError, SpecError, did_you_mean
 from engine.forecast import forecast
 from engine.freezing import backbone_nodes
 from engine.losses import mixing_problem
-from engine.pretrained import pretrained_problem, pretrained_warnings
+from engine.pretrained import Pretrained, missing_files, pretrained, pretrained_problem, pretrained_warnings
 from engine.shapes import Fix, Problem, Propagation, Row, propagate
 from engine.spec import Experiment
 from engine.tasks import TASKS, Objection, Task
@@ -39,7 +39,8 @@ MAX_REHEARSED = 200  # epochs that a schedule is tried for
 @dataclass(frozen=True)
 class Report:
     """What a check found. Shapes are without the batch dimension; `memory` is in bytes; `error` is the first thing that
-    would fail, `warnings` are things that people usually do not mean."""
+    would fail, `warnings` are things that people usually do not mean, `missing` is what a run would have to be allowed
+    to fetch, which is no error here."""
 
     experiment: Experiment
     info: DataInfo
@@ -48,6 +49,8 @@ class Report:
     memory: Mapping[str, int]
     error: Problem | None
     warnings: tuple[str, ...] = field(default=())
+    missing: tuple[Missing, ...] = ()
+    pretrained: Pretrained = field(default_factory=Pretrained)
 
     @property
     def ok(self) -> bool:
@@ -124,6 +127,7 @@ class Report:
                 else {"action": error.fix.action, "path": error.fix.path, "call": error.fix.call},
             },
             "warnings": list(self.warnings),
+            "missing": [one.to_json() for one in self.missing],
         }
 
 
@@ -149,7 +153,8 @@ def _check(experiment: Experiment, place: Place, store: Path | None, weights: bo
     if set(experiment.networks) != set(task.networks):
         wanted = " and ".join(f"[network.{name}]" if len(task.networks) > 1 else "[network]" for name in task.networks)
         raise RequestError(f"{experiment.task} trains {wanted}; the experiment has {', '.join(experiment.networks)}")
-    info = build_source(experiment.data.source).info(place)
+    source = build_source(experiment.data.source)
+    info = source.info(place)
     shape = info.input_shape  # augmentation keeps it
     symbols = {
         "classes": info.outputs,
@@ -204,7 +209,9 @@ def _check(experiment: Experiment, place: Place, store: Path | None, weights: bo
             f"training takes about {_gib(memory['total'])} and {_gib(memory['available'])} are free: "
             "a smaller batch_size takes less"
         )
-    report = Report(experiment, info, task, propagations, memory, error, tuple(warnings))
+    missing = missing_files(source, propagations, place, store, weights=weights)
+    known = pretrained(propagations)
+    report = Report(experiment, info, task, propagations, memory, error, tuple(warnings), missing, known)
     return report if error is not None else features.checked(report)
 
 
@@ -310,19 +317,21 @@ def _gib(count: int) -> str:
 
 
 def _batch_of_one(experiment: Experiment, propagations: Mapping[str, Propagation]) -> Problem | None:
-    """BatchNorm needs two values a channel; with batches of one sample a picture has them, a vector has not."""
+    """BatchNorm needs two values a channel; with batches of one sample a picture has them, a vector has not. One that
+    is frozen, alone or with what holds it, is in eval mode and needs none (see `stepping.set_training`)."""
     if experiment.data.batch_size > 1:
         return None
     for found in propagations.values():
         inside = tuple(f"{node.path}." for node in backbone_nodes(found.nodes))
+        frozen = tuple(f"{row.path}." for row in found.rows if row.parameters and not row.trainable)
         for row in found.rows:
-            if row.path.startswith(inside):
+            if row.path.startswith(inside) or f"{row.path}.".startswith(frozen):
                 continue
             if row.call.startswith("BatchNorm") and math.prod(row.output_shape[1:]) == 1:
                 text = f"{row.call} cannot train on batches of one sample, which have no variance; take batch_size = 2"
                 return Problem(row.path, row.call, text)
         for node in backbone_nodes(found.nodes):
-            path = single_value_norm(node)
+            path = None if f"{node.path}.".startswith(frozen) else single_value_norm(node)
             if path is not None:
                 text = f"{path} cannot train on batches of one sample, which have no variance; take batch_size = 2"
                 return Problem(node.path, str(node.call), text)

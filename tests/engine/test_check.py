@@ -17,8 +17,10 @@ from engine.build import build_network
 from engine.check import Report, check
 from engine.data.info import Place
 from engine.errors import RequestError
+from engine.freezing import thaw
 from engine.shapes import apply_fix
 from engine.spec import Experiment, parse_experiment
+from engine.stepping import set_training
 from tests.engine.training import experiment
 
 
@@ -327,3 +329,32 @@ def test_a_check_leaves_no_threads_behind_that_would_slow_a_training_down():
     environment = os.environ | {"OMP_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", COUNT_THREADS], env=environment, timeout=120, check=False)
     assert done.returncode == 0
+
+
+UNSCALED = "BatchNorm1d(affine=False)"
+RESNET = "Backbone('resnet18', weights=None)"
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        (f"Upsample(32), Conv2d(3, 1), Sequential({RESNET}, frozen=True)", ""),
+        (f"Upsample(32), Conv2d(3, 1), Sequential(Sequential({RESNET}), frozen=True)", ""),
+        (f"Upsample(32), Conv2d(3, 1), Sequential({RESNET}, frozen=True, thaw=2)", "2.0.layer4.0.bn1 cannot train on"),
+        ("Flatten(), Linear(4), BatchNorm1d()", "layer 2: BatchNorm1d() cannot train on batches of one sample"),
+        ("Flatten(), Linear(4), BatchNorm1d(frozen=True)", ""),
+        (f"Flatten(), Linear(4), Sequential({UNSCALED}, frozen=True)", f"layer 2.0: {UNSCALED} cannot train on"),
+        (f"Flatten(), Sequential(Linear(4), {UNSCALED}, frozen=True)", ""),
+    ],
+)
+def test_a_norm_layer_takes_batches_of_one_where_it_is_frozen_with_all_that_trains_around_it(layers, words):
+    found = report(f"network.layers=[{layers}, Linear(classes)]", "data.batch_size=1")
+    refused = str(found.refusal or "")
+    assert words in refused
+    assert bool(words) == bool(refused)
+    # As PyTorch has it, in the modes that training has.
+    network = build_network(found.propagations["model"])
+    thaw(network, found.propagations["model"], 2)
+    set_training(network)
+    with pytest.raises(ValueError, match="more than 1 value per channel") if words else nullcontext():
+        network(torch.rand(1, 1, 8, 8))
