@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
 
-from engine.build import build_network
+from engine.build import build_network, initial_networks
 from engine.check import check
 from engine.code import pytorch_code
 from engine.data.info import Place
@@ -21,6 +22,7 @@ from engine.data.prepare import prepare
 from engine.errors import RequestError
 from engine.presets import PRESETS, preset
 from engine.spec import Experiment, with_settings
+from engine.weights import load_weights
 from tests.engine.training import epochs_of, train
 
 NOWHERE = Path("nowhere")
@@ -227,6 +229,42 @@ def test_a_backbone_is_written_as_plain_torchvision_code(layers: str) -> None:
         name.rpartition(".")[0] for name in trained
     }
     assert all(torch.equal(before[key], after[key]) for key in before if key.rpartition(".")[0] in still)
+
+
+@pytest.mark.parametrize(("classes", "until"), [(1000, ""), (3, ""), (1000, ", until='features'")])
+def test_the_script_begins_with_weights_and_a_head_as_a_run_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: int, until: str
+) -> None:
+    """A thousand classes are as many as the weights were trained for, and others."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    hub = tmp_path / "hub" / "checkpoints"
+    hub.mkdir(parents=True)
+    torch.manual_seed(7)
+    trained = torchvision.models.squeezenet1_1(weights=None).state_dict()
+    torch.save(trained, hub / "squeezenet1_1-b8a52dc0.pth")
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 256, (classes, 3, 17, 17), dtype=np.uint8)
+    np.savez(tmp_path / "pictures.npz", x=pictures, y=np.arange(classes))
+    experiment = with_settings(
+        preset("lenet"),
+        [
+            f"data.source=Tensors('{tmp_path / 'pictures.npz'}')",
+            "data.validation=none",
+            "seed=3",
+            f"network.layers=[Backbone('squeezenet1_1'{until}), Flatten(), Linear(classes)]",
+        ],
+    )
+    report = check(experiment, Place(tmp_path))
+    names, _ = run(pytorch_code(report).partition("# Loss, optimizer")[0])
+    found = report.propagations["model"]
+    ours = initial_networks(
+        experiment, report.propagations, torch.device("cpu"), {"model": load_weights(found, Place(tmp_path), None)}
+    )["model"].state_dict()
+    theirs = names["network"].state_dict()
+    assert ours.keys() == theirs.keys()
+    assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
+    assert torch.equal(theirs["0.features.0.weight"], trained["features.0.weight"])
+    assert until or not torch.equal(theirs["0.classifier.1.weight"], trained["classifier.1.weight"][:classes])
 
 
 def test_an_initialiser_around_trained_weights_is_refused() -> None:
