@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from engine.events import Started
+from engine.pretrained import pretrained
 
 if TYPE_CHECKING:
     from engine.session import Session
@@ -23,6 +24,7 @@ def labelled(propagations: Mapping[str, Propagation]) -> Iterator[tuple[str, Row
 def announcement(session: Session) -> Started:
     """The first event of a session."""
     spec, prepared = session.experiment, session.prepared
+    thaws = pretrained(session.propagations).thaws
     modules = tuple(
         {
             "path": label,
@@ -32,6 +34,7 @@ def announcement(session: Session) -> Started:
             "trainable": row.trainable,
             "macs": row.macs,
             "depth": row.depth,
+            **({"thaws": [list(entry) for entry in thaws[label]]} if label in thaws else {}),
         }
         for label, row in labelled(session.propagations)
     )

@@ -37,7 +37,9 @@ class Opened:
 @dataclass(frozen=True, slots=True)
 class Started:
     """What is about to be trained. `modules` has one dict a layer: path, call, output_shape (no batch dimension),
-    parameters, trainable, macs, depth. `memory` is in bytes; `train`, `val` and `test` count samples.
+    parameters, trainable (at some time), macs, depth, and where something of it is thawed "thaws": [epoch, how many of
+    its parameters begin to train with it] of each such epoch. `memory` is in bytes; `train`, `val` and `test` count
+    samples.
 
     `features` is there where the network trains on kept outputs of its frozen beginning: "layers" (that beginning, as a
     text), "samples", the "seconds" that computing them took (now, or when they were made: "reused"), and how many

@@ -170,6 +170,30 @@ def thaw(network: nn.Module, propagation: Propagation, epoch: int) -> dict[str, 
     return begun
 
 
+def schedule(propagation: Propagation) -> dict[str, tuple[tuple[int, int], ...]]:
+    """What is thawed, by the paths of rows: with which epochs how many of a row's parameters begin to train, in order.
+    Rows of which nothing is thawed are left out."""
+    from engine.backbone_rows import measured
+
+    rows = {row.path for row in propagation.rows}
+    holders = set(containers(propagation.nodes))  # counted by what they hold
+    sizes = {row.path: row.parameters for row in propagation.rows if row.path not in holders}
+    for node in backbone_nodes(propagation.nodes):
+        sizes |= {f"{node.path}.{path}": size for path, size in measured(node).parameters}
+    found: dict[str, dict[int, int]] = {}
+    for path, rule in _rules(propagation.nodes, Rule("")):
+        size = sizes.get(path, 0)
+        if not size or not 1 < rule.begins < NEVER:
+            continue
+        above = path
+        while above:
+            if above in rows:
+                epochs = found.setdefault(above, {})
+                epochs[int(rule.begins)] = epochs.get(int(rule.begins), 0) + size
+            above = above.rpartition(".")[0]
+    return {path: tuple(sorted(epochs.items())) for path, epochs in found.items()}
+
+
 def thawed(propagation: Propagation, epoch: int) -> tuple[str, ...]:
     """The paths of what begins to train with an epoch, in the order of the network."""
     begin = (rule.path for _, rule in _rules(propagation.nodes, Rule("")) if 1 < rule.begins == epoch)

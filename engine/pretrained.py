@@ -3,15 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine import freezing
-from engine.data.info import DataInfo, Place
+from engine.backbone_rows import measured
+from engine.data.info import DataInfo, Missing, Place, Source
 from engine.errors import RequestError
 from engine.nodes import Problem, Propagation
 from engine.preprocessing import asked, preprocessing, size_warning
 from engine.spec import Experiment
-from engine.weights import weights_problem
+from engine.weights import missing_weights, weights_problem
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What is known of what is thawed, and of backbones, by the paths of rows.
+
+    `thaws` says with which epochs how many of a row's parameters begin to train, `heads` which modules of a Backbone
+    depend on the number of classes.
+    """
+
+    thaws: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    heads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def pretrained(propagations: Mapping[str, Propagation]) -> Pretrained:
+    """What is known of the networks of an experiment; the schedule only where it can be read."""
+    thaws: dict[str, tuple[tuple[int, int], ...]] = {}
+    heads: dict[str, tuple[str, ...]] = {}
+    for name, found in propagations.items():
+        prefix = f"{name}." if len(propagations) > 1 else ""
+        heads |= {f"{prefix}{node.path}": measured(node).heads for node in freezing.backbone_nodes(found.nodes)}
+        with suppress(RequestError):  # a Problem says what is wrong with it
+            thaws |= {f"{prefix}{path}": epochs for path, epochs in freezing.schedule(found).items()}
+    return Pretrained(thaws, heads)
+
+
+def missing_files(
+    source: Source, propagations: Mapping[str, Propagation], place: Place, store: Path | None, *, weights: bool
+) -> tuple[Missing, ...]:
+    """What a run would fetch and may not: data and, with `weights`, trained weights; none where it may."""
+    if place.download:
+        return ()
+    data = source.to_fetch(place)
+    found = [one for each in propagations.values() for one in missing_weights(each, place, store)] if weights else []
+    return (*([] if data is None else [data]), *found)
 
 
 def pretrained_problem(

@@ -20,7 +20,7 @@ from engine.backbones import below, head_paths, torchvision_weights
 from engine.calls import Table
 from engine.data.download import fetch, has_sha256
 from engine.data.files import find_file
-from engine.data.info import Place
+from engine.data.info import FETCHING, Missing, NotFetched, Place
 from engine.errors import LayerlabError, RequestError
 from engine.freezing import backbone_nodes
 from engine.nodes import Node, Problem, Propagation
@@ -28,7 +28,8 @@ from engine.preprocessing import Preprocessing, asked, named_run, preprocessing
 from engine.state_files import read_state_dict
 
 __all__ = [
-    "Preprocessing", "WeightsFile", "asked", "fill", "load_weights", "preprocessing", "weights_file", "weights_problem",
+    "Preprocessing", "WeightsFile", "asked", "fill", "load_weights", "missing_weights", "preprocessing", "weights_file",
+    "weights_problem",
 ]  # fmt: skip
 
 State = Mapping[str, Tensor]
@@ -62,16 +63,32 @@ def _torchvision_file(model: str, weights: str | None) -> WeightsFile | None:
 
 
 def weights_problem(propagation: Propagation, place: Place, store: Path | None) -> Problem | None:
-    """The first Backbone whose weights cannot be had, found without reading them; None where all can.
+    """The first Backbone whose weights cannot be had, found without reading them; None where all are here or can be
+    fetched (`missing_weights` says which have to be).
 
     Without a store the runs of "run:RUN" are not looked for.
     """
     for node in backbone_nodes(propagation.nodes):
         try:
             _require(str(node.arguments["name"]), asked(node), place, store)
+        except NotFetched:
+            continue
         except LayerlabError as error:
             return Problem(node.path, str(node.call), f"`{node.call}`: {error}")
     return None
+
+
+def missing_weights(propagation: Propagation, place: Place, store: Path | None) -> tuple[Missing, ...]:
+    """The weights that are not here, and that a run would fetch if it were allowed to; none where it is."""
+    found: dict[str, Missing] = {}
+    for node in backbone_nodes(propagation.nodes):
+        try:
+            _require(str(node.arguments["name"]), asked(node), place, store)
+        except NotFetched as error:
+            found[error.missing.message] = error.missing
+        except LayerlabError:
+            continue  # weights_problem tells it
+    return tuple(found.values())
 
 
 def _require(model: str, weights: str | None, place: Place, store: Path | None, runs: int = 0) -> None:
@@ -88,14 +105,16 @@ def _require(model: str, weights: str | None, place: Place, store: Path | None, 
     else:
         file = _torchvision_file(model, weights)
         if file is not None and not file.path.is_file() and not place.download:
-            raise RequestError(_missing(model, file))
+            raise _missing(model, file)
 
 
-def _missing(model: str, file: WeightsFile) -> str:
-    return (
-        f"the weights {file.name} of {model} are not here: {file.path.name} is not in {file.path.parent}; let it be "
-        f"fetched with `layerlab train ... --download`, or fetch {file.url} elsewhere and put it into that folder"
+def _missing(model: str, file: WeightsFile) -> NotFetched:
+    what = f"the weights {file.name} of {model}"
+    text = (
+        f"{what} are not here: {file.path.name} is not in {file.path.parent}; {FETCHING}; or fetch {file.url} "
+        "elsewhere and put it into that folder"
     )
+    return NotFetched(Missing(what, file.path.parent, (file.path.name,), text, file.url))
 
 
 def load_weights(
@@ -167,7 +186,7 @@ def _read(
     elif place.download:
         fetch([file.url], file.path, file.sha256, place, algorithm="sha256")
     else:
-        raise RequestError(_missing(model, file))
+        raise _missing(model, file)
     place.report(f"reading {file.path.name}")
     return _without(read_state_dict(file.path), heads)
 

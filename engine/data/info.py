@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor
 
+from engine.errors import RequestError
+
 Kind = Literal["classes", "values", "multilabel"]
 Progress = Callable[[str, int, int | None], None]
 
@@ -90,6 +92,34 @@ class Place:
             self.progress(text, done, total)
 
 
+@dataclass(frozen=True)
+class Missing:
+    """What a run needs, is not here, and is fetched where a person allows it: what it is, the files, the folder that
+    they belong in, their address where there is one alone; `message` says all of it, and what to do."""
+
+    what: str
+    folder: Path
+    files: tuple[str, ...]
+    message: str
+    url: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """As plain values."""
+        return {**vars(self), "folder": str(self.folder), "files": list(self.files)}
+
+
+class NotFetched(RequestError):
+    """Something is missing that could be fetched, and nobody has allowed it."""
+
+    def __init__(self, missing: Missing) -> None:
+        super().__init__(missing.message)
+        self.missing = missing
+
+
+# How a person allows it, in the application and on the command line.
+FETCHING = "with --download it is fetched (`layerlab --download`, `layerlab train ... --download`)"
+
+
 class Batch(NamedTuple):
     """Inputs (n, ...) and targets (n, ...) on the training device; `number` counts batches of the epoch from 0."""
 
@@ -104,6 +134,10 @@ class Source(ABC):
     @abstractmethod
     def info(self, place: Place) -> DataInfo:
         """What the source holds; cheap where it can be. Raises RequestError where the data is missing or wrong."""
+
+    def to_fetch(self, place: Place) -> Missing | None:
+        """What a run would fetch, or would need to be allowed to; None where nothing is to be fetched. Cheap."""
+        return None
 
     def require(self, place: Place) -> None:
         """Raise RequestError where the data is not there and may not be fetched; cheap, for before a run."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from engine.data.download import fetch, has_md5, unpack_gzip, unpack_tar
-from engine.data.info import DataInfo, Loaded, Part, Place, Source
+from engine.data.info import FETCHING, DataInfo, Loaded, Missing, NotFetched, Part, Place, Source
 from engine.data.vision_classes import CIFAR10_CLASSES, CIFAR100_CLASSES, FASHION_CLASSES, KMNIST_CLASSES
 from engine.errors import RequestError, RunError
 
@@ -54,21 +54,30 @@ class _Vision(Source):
         """The class of torchvision of the same name: addresses, file names, checksums. Takes a second to import."""
         return getattr(importlib.import_module("torchvision.datasets"), type(self).__name__)
 
-    def _missing(self, folder: Path, files: list[str]) -> RequestError:
+    def _missing(self, folder: Path, files: list[str]) -> NotFetched:
         name = type(self).__name__
-        return RequestError(
-            f"{name} is not in {folder} (missing: {', '.join(files)}); download it with "
-            f"`layerlab train ... --download`, name another data folder with --data, or put the files there"
+        text = (
+            f"{name} is not in {folder} (missing: {', '.join(files)}); {FETCHING}; or name another data folder with "
+            "--data, or put the files there"
         )
+        return NotFetched(Missing(name, folder, tuple(files), text))
+
+    def to_fetch(self, place: Place) -> Missing | None:
+        """The files that neither lie in the data folder nor are packed in what lies there."""
+        try:
+            self._look(place)
+        except NotFetched as error:
+            return error.missing
+        return None
 
     def require(self, place: Place) -> None:
-        """Raise RequestError, with the folder, where files are missing and were not to be downloaded."""
+        """Raise NotFetched, with the folder, where files are missing and were not to be downloaded."""
         if not place.download:
             self._look(place)
 
     @abstractmethod
     def _look(self, place: Place) -> None:
-        """Raise RequestError where neither the files nor what they are packed in are there."""
+        """Raise NotFetched where neither the files nor what they are packed in are there."""
 
     @abstractmethod
     def _provide(self, place: Place) -> None:
@@ -77,6 +86,12 @@ class _Vision(Source):
     @abstractmethod
     def _read(self, place: Place, train: bool) -> Part:
         """The training or the test part, from files that are there."""
+
+
+# As torchvision has them of MNIST, FashionMNIST and KMNIST alike.
+_IDX_FILES = (
+    "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
+)  # fmt: skip
 
 
 class _Idx(_Vision):
@@ -93,9 +108,10 @@ class _Idx(_Vision):
         return {name.removesuffix(".gz"): (name, md5) for name, md5 in self._torchvision().resources}
 
     def _look(self, place: Place) -> None:
-        folder, archives = self._raw(place), self._archives()
-        missing = [name for name in archives if not (folder / name).is_file()]
-        if any(not (folder / archives[name][0]).is_file() for name in missing):
+        # Without torchvision, whose import takes a second: every check looks here.
+        folder = self._raw(place)
+        missing = [name for name in _IDX_FILES if not (folder / name).is_file()]
+        if any(not (folder / f"{name}.gz").is_file() for name in missing):
             raise self._missing(folder, missing)
 
     def _provide(self, place: Place) -> None:

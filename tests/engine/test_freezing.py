@@ -354,3 +354,30 @@ def test_one_cycle_with_shares_equals_torchs_own_with_a_list():
         other.step()
         schedule.after_step()
         cycle.step()
+
+
+def parameters_of(model: nn.Module, *paths: str) -> int:
+    return sum(p.numel() for path in paths for p in model.get_submodule(path).parameters())
+
+
+def test_what_is_thawed_is_known_of_every_row_by_epoch():
+    layers = (
+        "Backbone('resnet18', weights=None, frozen='to:layer4', thaw={5: 'layer4', 8: ('layer3.1', 'layer2')})",
+        "Sequential(Linear(8), Linear(8, thaw=6), thaw=3)",
+        "Linear(4, frozen=True)",
+        "Linear(classes)",
+    )
+    found = propagate([parse_call(text) for text in layers], (3, 64, 64), symbols={"classes": 2})
+    assert found.problem is None, found.problem
+    schedule = freezing.schedule(found)
+    model = torchvision.models.resnet18(num_classes=2)
+    later = parameters_of(model, "layer2", "layer3.1")
+    assert schedule["0"] == ((5, parameters_of(model, "layer4")), (8, later))
+    assert schedule["0.layer4"] == ((5, parameters_of(model, "layer4")),)
+    assert schedule["0.layer3"] == schedule["0.layer3.1"] == ((8, parameters_of(model, "layer3.1")),)
+    assert schedule["1"] == ((3, 24), (6, 72))
+    assert (schedule["1.0"], schedule["1.1"]) == (((3, 24),), ((6, 72),))
+    assert not {"0.conv1", "0.layer1", "0.layer3.0", "0.fc", "2", "3"} & set(schedule)
+    # What is not thawed and trains, and what is frozen for good, is what is left of each row.
+    rows = {row.path: row for row in found.rows}
+    assert rows["0"].trainable - sum(size for _, size in schedule["0"]) == parameters_of(model, "fc")

@@ -31,7 +31,15 @@ from engine.shapes import propagate
 from engine.spec import parse_experiment, with_settings
 from engine.store.reader import RunReader
 from engine.store.writer import RunWriter
-from engine.weights import Preprocessing, fill, load_weights, preprocessing, weights_file, weights_problem
+from engine.weights import (
+    Preprocessing,
+    fill,
+    load_weights,
+    missing_weights,
+    preprocessing,
+    weights_file,
+    weights_problem,
+)
 from tests.engine.test_download import server  # noqa: F401  a fixture
 from tests.engine.training import Interrupter
 
@@ -138,13 +146,16 @@ def test_modules_that_are_filled_anew_keep_nothing_of_the_weights(hub, tmp_path)
 
 def test_without_a_network_the_message_names_file_address_and_folder(hub, tmp_path):
     found = stack("Backbone('resnet18')")
-    problem = weights_problem(found, here(tmp_path), None)
-    assert problem.path == "0"
-    for part in ("resnet18-f37072fd.pth", str(hub), ResNet18_Weights.DEFAULT.url, "--download", "IMAGENET1K_V1"):
-        assert part in problem.message
+    # Nothing is wrong with the network: the file can be fetched.
+    assert weights_problem(found, here(tmp_path), None) is None
+    (missing,) = missing_weights(found, here(tmp_path), None)
+    assert (missing.folder, missing.files) == (hub, ("resnet18-f37072fd.pth",))
+    assert missing.url == ResNet18_Weights.DEFAULT.url
+    for part in (*missing.files, str(hub), missing.url, "`layerlab --download`", "IMAGENET1K_V1 of resnet18"):
+        assert part in missing.message
     with pytest.raises(RequestError, match="is not in"):
         load_weights(found, here(tmp_path), None)
-    assert weights_problem(found, here(tmp_path, download=True), None) is None
+    assert missing_weights(found, here(tmp_path, download=True), None) == ()
     assert weights_problem(stack("Backbone('resnet18', weights=None)"), here(tmp_path), None) is None
     assert load_weights(stack("Backbone('resnet18', weights=None)"), here(tmp_path), None) == {}
 

@@ -103,7 +103,8 @@ def check_file(
 ) -> None:
     """Show shapes, parameters, MACs and memory before training.
 
-    Where a layer does not fit it is named, with what would help, and the exit status is 2.
+    Where a layer does not fit it is named, with what would help, and the exit status is 2. Data and weights need not
+    be here: what a run would have to fetch is named.
     """
     from tui.output import print_json
 
@@ -152,5 +153,7 @@ def show_report(report: Report) -> None:
         write(f"{'memory' if index == 0 else '':10}  {size(value):>10}  {name}")
     for warning in report.warnings:
         say(f"warning: {warning}", style="yellow")
+    for missing in report.missing:
+        say(f"to fetch: {missing.message}", style="yellow")
     if report.refusal is not None:
         say(f"error: {report.refusal}", style="red")

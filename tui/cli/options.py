@@ -32,7 +32,7 @@ DataOption = Annotated[
         "--data", metavar="DIR", envvar="LAYERLAB_DATA", help="Where data sets lie. Otherwise the cache folder."
     ),
 ]
-DownloadOption = Annotated[bool, typer.Option("--download", help="Download a data set that is not there yet.")]
+DownloadOption = Annotated[bool, typer.Option("--download", help="Download data and weights that are not there yet.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -10,11 +10,12 @@ from typing import Annotated
 
 import typer
 
+from engine.errors import RequestError
 from tui.cli import application, demonstration, experiments, keeping, live, machine, names, results, training
 from tui.cli import data as data_commands
 from tui.cli.endings import SUCCESS, WRONG, carry_out, tell
 from tui.cli.opening import open_application
-from tui.cli.options import DataOption, RunsOption
+from tui.cli.options import DataOption, DownloadOption, RunsOption
 
 app = typer.Typer(
     name="layerlab",
@@ -52,12 +53,16 @@ def start(
     context: typer.Context,
     runs: RunsOption = None,
     data: DataOption = None,
+    download: DownloadOption = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and leave.")
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
-        raise typer.Exit(open_application(None, runs, data))
+        raise typer.Exit(open_application(None, runs, data, download))
+    if download:
+        command = context.invoked_subcommand
+        raise RequestError(f"--download belongs behind the command: `layerlab {command} ... --download`")
     # `layerlab --runs DIR train ...` means what `layerlab train --runs DIR ...` means: commands look there too.
     for variable, folder in (("LAYERLAB_RUNS", runs), ("LAYERLAB_DATA", data)):
         if folder is not None:
