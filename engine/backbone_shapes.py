@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.apart import apart
 from engine.backbone_cut import ParametersUsed, Reached, leave_after
 from engine.backbones import check_module, drop_auxiliary, heads_of, meta_model
 from engine.errors import RequestError
@@ -137,10 +138,27 @@ def measure(
     auxiliary: bool,
 ) -> Measured:
     """Run a model on the meta device, in train mode. Raises RequestError for a module that is not there, and whatever
-    PyTorch raises for an input that does not fit."""
-    with torch.no_grad(), torch.device("meta"), warnings.catch_warnings():
+    PyTorch raises for an input that does not fit.
+
+    In a thread of its own, since modes belong to threads: those of a stack of layers that is being looked at would see
+    all that happens here as well, and make it take twice as long.
+    """
+    return apart(lambda: _measure(name, weights, until, num_classes, input_shape, auxiliary))
+
+
+def _measure(
+    name: str,
+    weights: str | None,
+    until: str | None,
+    num_classes: int,
+    input_shape: tuple[int, ...],
+    auxiliary: bool,
+) -> Measured:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = meta_model(name, num_classes, weights=weights, input_shape=input_shape)
+    with torch.no_grad(), torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         if not auxiliary:
             drop_auxiliary(model)
         paths = {id(parameter): path for path, parameter in model.named_parameters()}

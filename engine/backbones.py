@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from engine.calls import Table
@@ -143,12 +143,23 @@ def _options(name: str, weights: str | None, num_classes: int, input_shape: tupl
     return options
 
 
+_FILLING = frozenset(
+    function
+    for name in ("uniform_", "normal_", "trunc_normal_", "zero_", "fill_", "constant_", "ones_", "zeros_",
+                 "kaiming_normal_", "kaiming_uniform_", "xavier_normal_", "xavier_uniform_")
+    for function in (getattr(nn.init, name, None), getattr(Tensor, name, None))
+    if function is not None
+)  # fmt: skip
+
+
 class _EmptyOnMeta(TorchFunctionMode):
     """Parameters are made by torch.empty, and by torch.zeros where a Swin transformer draws them: that must not draw
     from the generator of the process, which a training may use. RegNets also compute with tensors while they are built,
-    so not all of what is made can be without numbers."""
+    so not all of what is made can be without numbers. Initialisers would fill nothing, and take half of the time."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _FILLING and args and args[0].is_meta:
+            return args[0]
         kwargs = dict(kwargs or {})
         if func in (torch.empty, torch.zeros) and kwargs.get("device") is None:
             kwargs["device"] = "meta"
@@ -160,14 +171,11 @@ def _model(name: str, weights: str | None, num_classes: int, input_shape: tuple[
     import torchvision
 
     check_name(name)
+    if torch.get_default_device().type == "meta":
+        return meta_model(name, num_classes, weights=weights, input_shape=input_shape)
     options = _options(name, weights, num_classes, input_shape)
-    model: nn.Module
-    if torch.get_default_device().type != "meta":
-        model = torchvision.models.get_model(name, weights=None, **options)
-        return model
-    with torch.device("cpu"), _EmptyOnMeta():
-        model = torchvision.models.get_model(name, weights=None, **options)
-    return model.to("meta")
+    model: nn.Module = torchvision.models.get_model(name, weights=None, **options)
+    return model
 
 
 def meta_model(
@@ -178,8 +186,13 @@ def meta_model(
     input_shape: tuple[int, ...] = (3, 224, 224),
 ) -> nn.Module:
     """torchvision's model on the meta device, where it has shapes and no numbers; auxiliary heads included."""
-    with torch.device("meta"):
-        model = _model(name, weights, num_classes, input_shape)
+    import torchvision
+
+    check_name(name)
+    options = _options(name, weights, num_classes, input_shape)
+    with torch.device("cpu"), _EmptyOnMeta():
+        model: nn.Module = torchvision.models.get_model(name, weights=None, **options)
+    model.to("meta")
     _HEADS.setdefault(name, heads_of(model))
     return model
 

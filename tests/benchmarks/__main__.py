@@ -13,6 +13,7 @@ from tests.benchmarks import (
     accuracy,
     augmenting,
     batches,
+    checks,
     features,
     first_frame,
     key_presses,
@@ -29,6 +30,7 @@ from tests.benchmarks.bars import Bar, report
 GROUPS = {
     "batches": batches.measure,
     "augmenting": augmenting.measure,
+    "checks": checks.measure,
     "features": features.measure,
     "speed": speed.measure,
     "startup": startup.measure,

@@ -84,10 +84,9 @@ def size_of(name: str) -> int:
 
 def agrees_with_torchvision(name: str) -> None:
     """Parameters are those that torchvision states beside its weights, operations too where they are for this size."""
-    began, drawn = time.thread_time(), torch.random.get_rng_state()
+    drawn = torch.random.get_rng_state()
     found = propagate([parse_call(f"Backbone('{name}', weights=None)"), parse_call("Identity()")],
                       (3, size_of(name), size_of(name)), symbols={"classes": 1000})  # fmt: skip
-    seconds = time.thread_time() - began
     assert torch.equal(torch.random.get_rng_state(), drawn)  # dropout of a training may draw from it
     assert found.problem is None, found.problem
     meta = next(iter(torchvision.models.get_model_weights(name))).meta
@@ -99,8 +98,6 @@ def agrees_with_torchvision(name: str) -> None:
     if crop == size_of(name) and not name.startswith("swin_v2"):
         assert row.macs / 1e9 == pytest.approx(meta["_ops"], rel=0.01, abs=0.001)
     assert found.output_shape == (1000,)
-    # Well below 1 s, but for the largest, on a quiet machine; a busy one takes longer for the same.
-    assert seconds < 3
 
 
 @pytest.mark.parametrize("name", SOME)
