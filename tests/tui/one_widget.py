@@ -11,7 +11,8 @@ from textual.widget import Widget
 class OneWidget(App[None]):
     """Shows nothing but the widget it is given."""
 
-    CSS = "#it { width: 100%; height: 100%; }"
+    # Nothing scrolls sideways, as in the application: a bar for that would take the last row.
+    CSS = "#it { width: 100%; height: 100%; overflow-x: hidden; }"
 
     def __init__(self, widget: Widget) -> None:
         super().__init__()

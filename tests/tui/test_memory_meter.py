@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from engine import telemetry
 from engine.gpus import TorchDevice
 from tests.engine.nvml_replay import RECORDINGS, Replay
+from tests.tui.fake_training import until
 from tests.tui.one_widget import OneWidget, text_of
 from tui.widgets.lines import width_of
 from tui.widgets.memory import MemoryMeter, held, of_gpu, of_process
@@ -97,10 +98,11 @@ def test_memory_that_cannot_be_told_apart_is_not_called_that_of_others() -> None
     )
 )
 def test_what_a_file_says_never_raises(values: dict[str, Any]) -> None:
-    held(values)
-    of_process(values)
+    assert not math.isnan(held(values) or 0.0)
+    meters = of_process(values)
     for gpu in values["gpus"] if isinstance(values.get("gpus"), list) else ():
-        of_gpu(gpu)
+        meters += of_gpu(gpu)
+    assert all(0 <= meter.used < math.inf for meter in meters)
 
 
 async def test_the_course_stands_over_time_with_its_highest_point_in_another_colour() -> None:
@@ -128,8 +130,9 @@ async def test_notes_and_names_from_a_file_are_text_and_the_rest_scrolls_into_vi
     async with OneWidget(meter).run_test(size=(60, 5)) as pilot:
         meter.show([values])
         meter.focus()
+        await pilot.pause()
         await pilot.press("end")
-        assert "[red]note" in text_of(meter)[-1]
+        await until(pilot, lambda: "[red]note" in text_of(meter)[-1])
         assert "\x1b" not in "".join(text_of(meter))
         assert text_of(meter)[-1].endswith("19")
 

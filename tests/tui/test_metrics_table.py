@@ -60,7 +60,9 @@ async def test_the_smallest_panel_shows_a_metric_and_never_raises(size: tuple[in
         table.show([epoch(1)], 1, "val/loss")
         table.focus()
         await pilot.press("right", "left")
-        text_of(table)
+        assert len(text_of(table)) == size[1]
+        assert all(len(row) <= size[0] for row in text_of(table))
+        assert size[0] < 20 or "train/loss" in text_of(table)[0]
 
 
 async def test_an_epoch_more_costs_as_much_behind_ten_thousand_as_behind_ten() -> None:

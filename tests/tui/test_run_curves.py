@@ -112,7 +112,8 @@ def test_whatever_a_damaged_run_tells_is_drawn_somehow(
     span = span_of(reach, curves.total(unit))
     series = [Series(name, *curves.points(name, unit), "accent") for name in curves.metrics]
     for window in (Window(), Window(0.3)):
-        plot(series, Look(0.9, log), 30, 8, window.bounds(reach, max(span, 1e-9)), "loss", unit)
+        drawn = plot(series, Look(0.9, log), 30, 8, window.bounds(reach, max(span, 1e-9)), "loss", unit)
+        assert drawn is None or drawn.cells.shape == drawn.owners.shape == (8, 30)
 
 
 def test_a_run_without_epochs_has_empty_curves() -> None:
