@@ -20,7 +20,7 @@ from tui.frozen_modules import BACKBONE, is_frozen
 from tui.layer_tree import listed
 from tui.widgets.lines import Line, fit, line
 from tui.widgets.recipe import LABEL
-from tui.widgets.samples import strip
+from tui.widgets.samples import side, strip
 
 if TYPE_CHECKING:
     from engine.data.samples import Samples
@@ -125,22 +125,26 @@ class FactsWatch:
     def _train(self, experiment: Experiment, report: Any) -> int | None:
         return training_part(experiment, report.info)[0] if report is not None else None
 
-    def pictures(self, experiment: Experiment, width: int, *, colours: bool, again: str = "") -> list[Line]:
-        """The samples as lines, those after augmentation under them, or why there are none; `again` is the key that
-        draws other ones."""
+    def pictures(
+        self, experiment: Experiment, width: int, height: int, *, colours: bool, again: str = ""
+    ) -> list[Line]:
+        """The samples as lines for a panel of so many cells, those after augmentation under them, or why there are
+        none; `again` is the key that draws other ones."""
         facts = self.facts
         if facts is None or facts.question.source != str(experiment.data.source):
             return []
         if facts.samples is None:
             return [line((facts.missing, "dim"))]
-        lines = strip(facts.samples, width, colours=colours)
+        across = side(width, height)
+        lines = strip(facts.samples, width, colours=colours, across=across)
         if not lines or not experiment.data.augment:
             return lines
         if facts.changed is None:
             return [*lines, line((facts.unchanged, "dim"))] if facts.unchanged else lines
         # While the changed ones are worked out, those of a moment ago stay.
         told = fit(f"augmented by chance: {again} draws again", width)
-        return [*lines, *strip(facts.changed, width, colours=colours, labelled=False), line((told, "dim"))]
+        changed = strip(facts.changed, width, colours=colours, labelled=False, across=across)
+        return [*lines, *changed, line((told, "dim"))]
 
 
 def shown_settings(experiment: Experiment, settings: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from engine.data.samples import Sample, Samples
@@ -13,7 +15,7 @@ from engine.presets import preset
 from engine.spec import with_settings
 from tests.tui.fake_training import application, screen_text, until
 from tui.screens.recipe_side import RecipeSide
-from tui.widgets.samples import strip
+from tui.widgets.samples import side, strip
 
 
 def photographs(folder: Path) -> Path:
@@ -87,4 +89,17 @@ def test_shares_are_told_in_full_where_names_are_not() -> None:
     whole = Sample("dog", (3, 20, 20), bytes(1200), shares=(("dog", 1.0),))
     rows = strip(Samples((mixed, whole)), 40, colours=False)[-2:]
     texts = ["".join(text for text, _ in row) for row in rows]
-    assert texts == ["Newfo… .70 dog   1.00 ", "Chihu… .30            "]
+    assert texts == ["Newfo… .70 dog   1.00", "Chihu… .30           "]
+
+
+@given(width=st.integers(10, 300), height=st.integers(1, 100), pixels=st.integers(1, 64))
+def test_pictures_are_as_large_as_a_panel_lets_two_rows_of_three_be(width: int, height: int, pixels: int) -> None:
+    across = side(width, height)
+    samples = Samples(tuple(Sample("cat", (3, pixels, pixels), bytes(3 * pixels**2)) for _ in range(12)))
+    rows = strip(samples, width, colours=True, across=across)
+    cells = min(across, pixels)
+    assert len(rows) == -(-cells // 2) + 1
+    assert {sum(len(text) for text, _ in row) for row in rows} == {
+        min((width + 1) // (cells + 1), 12) * (cells + 1) - 1
+    }
+    assert across == 10 or (3 * across + 2 <= width and 2 * across <= height)

@@ -35,6 +35,27 @@ async def test_columns_fit_the_width_and_the_learning_rate_stays() -> None:
             assert all(len(row) <= width for row in text_of(table))
 
 
+async def test_a_long_learning_rate_keeps_its_distance() -> None:
+    table = MetricsTable(id="it")
+    rates = (0.00043691, 6.6649e-05, 0.0012881, 1.2e-08, 0.01)
+    async with OneWidget(table).run_test(size=(58, 8)) as pilot:
+        table.show(
+            [
+                SimpleNamespace(epoch=at, metrics={**dict.fromkeys(METRICS, 1.0), "lr": lr})
+                for at, lr in enumerate(rates)
+            ],
+            None,
+        )
+        await pilot.pause()
+        assert [row.split()[-1] for row in text_of(table)[1:6]] == [
+            "0.000437",
+            "6.66e-05",
+            "0.001288",
+            "1.2e-08",
+            "0.01",
+        ]
+
+
 async def test_arrows_bring_the_other_metrics_into_view_and_stop_at_the_last() -> None:
     table = MetricsTable(id="it")
     async with OneWidget(table).run_test(size=(58, 6)) as pilot:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Classes that are told one by one.
 MOST_CLASSES = 20
+# Cells of a picture.
+ACROSS = 16
 
 
 def register(app: typer.Typer) -> None:
@@ -248,7 +250,7 @@ def _show_samples(samples: Samples) -> None:
 
     out = console()
     colours = out.is_terminal and out.color_system is not None and not out.no_color
-    for spans in strip(samples, min(out.width, 120), colours=colours):
+    for spans in strip(samples, min(out.width, 120), colours=colours, across=ACROSS):
         out.print(Text.assemble(*((safe(text), style) for text, style in spans)), soft_wrap=True)
 
 

@@ -34,14 +34,14 @@ class RecipeSide(Workspace):
 
     def show_recipe(self, report: Any, problem: Any) -> None:
         """Draw the recipe and what is known of it; what is not known yet is found out."""
-        experiment, width = self.app.draft.experiment, self.recipe.size.width
+        experiment, (width, height) = self.app.draft.experiment, self.recipe.size
         self.facts.look(experiment, report)
         colours = not (self.app.no_color or self.app.native_ansi_color)
         self.recipe.show(
             shown_settings(experiment, self.app.draft.settings()),
             self.facts.remarks(experiment, report, width),
             problem,
-            self.facts.pictures(experiment, width - 2, colours=colours, again=self._again()),
+            self.facts.pictures(experiment, width - 2, height, colours=colours, again=self._again()),
             [str(call) for call in experiment.data.augment],
         )
 

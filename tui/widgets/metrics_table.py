@@ -112,7 +112,7 @@ class MetricsTable(Rows):
         cells = []
         for name in self._columns:
             value = row.metrics.get(name)
-            text = rate(value) if name == "lr" else _decimals(name, value)
+            text = _rate(value) if name == "lr" else _decimals(name, value)
             cells.append((fit(text, _width(name), right=True), "dim" if name == "lr" else style))
         return line(
             (" ★ " if best else "   ", "good"), (fit(str(row.epoch), self._digits(), right=True), style), *cells
@@ -125,6 +125,12 @@ def _short(name: str) -> str:
 
 def _width(name: str) -> int:
     return max(len(_short(name)) + 1, COLUMN)
+
+
+def _rate(value: float | None) -> str:
+    """A learning rate with a space before it: four digits where there is room, else three."""
+    text = rate(value)
+    return text if value is None or len(text) < COLUMN else f"{value:.3g}"
 
 
 def _decimals(name: str, value: float | None) -> str:

@@ -11,20 +11,29 @@ if TYPE_CHECKING:
     from engine.data.samples import Sample, Samples
 
 SHADES = " ░▒▓█"
-# Cells of a picture at most; half as many rows, as a cell is two pixels high.
+# Cells of a picture, half as many rows, as a cell is two pixels high: in a list, and where there is room for a look.
 SIDE = 10
+LARGEST = 24
 GAP = 1
+# Beside each other at least, as far as that leaves pictures of SIDE.
+ABREAST = 3
 Pixel = tuple[int, int, int]
 
 
-def strip(samples: Samples, width: int, *, colours: bool, labelled: bool = True) -> list[Line]:
-    """As many samples beside each other as fit, each above its label (or above the shares of the classes that are mixed
-    in it); of a table its values, a line each."""
+def side(width: int, height: int) -> int:
+    """How many cells across a picture may be in a panel of so many cells: three beside each other, and two rows of them
+    in half its height, as they are before and after augmentation."""
+    return max(SIDE, min((width + GAP) // ABREAST - GAP, height // 4 * 2, LARGEST))
+
+
+def strip(samples: Samples, width: int, *, colours: bool, labelled: bool = True, across: int = SIDE) -> list[Line]:
+    """As many samples beside each other as fit, at most `across` cells wide, each above its label (or above the shares
+    of the classes that are mixed in it); of a table its values, a line each."""
     if not samples.samples or width < SIDE:
         return []
     if not samples.pictures:
         return [_values(sample, width) for sample in samples.samples[:3]]
-    across = min(samples.samples[0].shape[2], SIDE)
+    across = min(samples.samples[0].shape[2], across)
     shown = samples.samples[: max((width + GAP) // (across + GAP), 1)]
     pictures = [shrunk(sample, across) for sample in shown]
     rows: list[Line] = []
@@ -32,11 +41,12 @@ def strip(samples: Samples, width: int, *, colours: bool, labelled: bool = True)
         spans: list[Span] = []
         for picture in pictures:
             below = picture[upper + 1] if upper + 1 < len(picture) else [None] * across
+            # Between pictures, not behind the last: a line that is longer than the terminal begins another.
+            spans += [(" " * GAP, "")] if spans else []
             spans += [cell(top, bottom, colours) for top, bottom in zip(picture[upper], below, strict=True)]
-            spans.append((" " * GAP, ""))
         rows.append(tuple(spans))
     for texts in _labels(shown, across) if labelled or any(sample.shares for sample in shown) else []:
-        rows.append(line(*((text + " " * GAP, "dim") for text in texts)))
+        rows.append(line(((" " * GAP).join(texts), "dim")))
     return rows
 
 
