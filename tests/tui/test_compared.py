@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from engine.presets import preset
 from engine.spec import Experiment, with_settings
 from tests.tui.fake_training import FakeTraining, application, screen_text, until
+from tests.tui.one_widget import OneWidget, text_of
 from tui.app import LayerlabApp
 from tui.compared import Cell, Compared, align, comparison, markdown
 from tui.widgets.compare_table import CompareTable
@@ -42,6 +43,23 @@ def test_equal_layers_stand_beside_each_other_and_those_of_the_same_name_too() -
         (None, "Linear(3)"),
         ("ReLU()", "ReLU()"),
     ]
+
+
+@pytest.mark.parametrize("size", [(120, 30), (80, 24), (24, 10), (3, 2)])
+async def test_the_end_of_a_long_value_is_there_to_be_compared(size: tuple[int, int]) -> None:
+    source = "LabelledFiles('photographs-of-pets', resize='pad', size={})"
+    both = [run(name, 0.9, 1, **{"data.source": source.format(side)}) for name, side in (("a", 64), ("b", 224))]
+    table = CompareTable(id="it")
+    async with OneWidget(table).run_test(size=size) as pilot:
+        table.show(both, comparison(both), ["", ""])
+        await pilot.pause()
+        rows = text_of(table)
+        assert all(len(row) <= size[0] for row in rows)
+        if size[0] >= 80:
+            first = next(at for at, row in enumerate(rows) if "data.source" in row)
+            ends = " ".join(rows[first : first + 3])
+            assert "size=64)" in ends
+            assert "size=224)" in ends
 
 
 def run(name: str, accuracy: float, seconds: float, **fields: str) -> Compared:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -9,7 +10,8 @@ from textual.binding import Binding
 from textual.message import Message
 
 from tui.compared import COST, METRICS, MORE_METRICS
-from tui.widgets.lines import Line, Span, fit, line
+from tui.safe import safe
+from tui.widgets.lines import Line, Span, fit, line, width_of
 from tui.widgets.rows import VIM_KEYS, Rows
 from tui.widgets.status import MARKS
 
@@ -21,6 +23,8 @@ VALUE = 11
 AWAY = 9
 LEAST = VALUE + 2 + AWAY + 2
 MOST = 43
+# Of one value.
+MOST_LINES = 8
 
 
 class CompareTable(Rows):
@@ -95,7 +99,7 @@ class CompareTable(Rows):
                     rows.append(())
                 section = row.section
                 rows.append(line((f" {section}", "strong")))
-            rows.append(self._line(row, shown, width))
+            rows += self._lines(row, shown, width)
         self.set_rows(rows, self._heads(shown, width))
 
     def _in_view(self) -> tuple[range, int]:
@@ -126,17 +130,38 @@ class CompareTable(Rows):
         told = [f"← {left}"] if left else []
         return " " + "   ".join([*told, f"{right} more →"] if right else told)
 
-    def _line(self, row: Row, shown: range, width: int) -> Line:
+    def _lines(self, row: Row, shown: range, width: int) -> list[Line]:
+        """A row of numbers is a line; texts go on in the lines below, for what differs may be their end."""
         if row.note:
-            return line((" " * (NAME + 2) + row.note, "dim"))
-        spans: list[Span] = [(f"  {fit(row.name, NAME - 1)} ", "dim")]
-        numbers = row.section in (METRICS, MORE_METRICS, COST)
-        for at in shown:
-            cell = row.cells[at]
-            if not numbers:
-                spans.append((fit(cell.text, width - 1) + " ", cell.style))
-                continue
-            spans.append((fit(cell.text, VALUE, right=True), "good" if cell.best else cell.style))
-            spans.append((" ★" if cell.best else "  ", "good"))
-            spans.append((fit(fit(cell.away, AWAY, right=True), width - VALUE - 2), "dim"))
-        return tuple(spans)
+            return [line((" " * (NAME + 2) + row.note, "dim"))]
+        name: Span = (f"  {fit(row.name, NAME - 1)} ", "dim")
+        if row.section in (METRICS, MORE_METRICS, COST):
+            spans: list[Span] = [name]
+            for at in shown:
+                cell = row.cells[at]
+                spans.append((fit(cell.text, VALUE, right=True), "good" if cell.best else cell.style))
+                spans.append((" ★" if cell.best else "  ", "good"))
+                spans.append((fit(fit(cell.away, AWAY, right=True), width - VALUE - 2), "dim"))
+            return [tuple(spans)]
+        texts = [_wrapped(row.cells[at].text, width - 1) for at in shown]
+        rows: list[Line] = []
+        for below in range(max(len(text) for text in texts)):
+            parts = [text[below] if below < len(text) else "" for text in texts]
+            cells = [(fit(part, width - 1) + " ", row.cells[at].style) for at, part in zip(shown, parts, strict=True)]
+            rows.append((name if below == 0 else (" " * (NAME + 2), ""), *cells))
+        return rows
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """A value over several lines, those below the first one cell further right; one at least."""
+    if width_of(line(text)) <= width:
+        return [text]
+    # Narrower than this, `fit` cuts.
+    return textwrap.wrap(
+        safe(text),
+        max(width, VALUE),
+        subsequent_indent=" ",
+        break_on_hyphens=False,
+        max_lines=MOST_LINES,
+        placeholder=" …",
+    )
