@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.data.files import size_text
 from engine.errors import RequestError
 
 KINDS = ("photographs", "features")
@@ -198,6 +199,16 @@ def make_room(wanted: int) -> bool:
         if _remove_unused(entry.folder):
             total -= entry.bytes
     return total + wanted <= limit and _free() >= wanted + SPARED
+
+
+def limit_text(wanted: int) -> str:
+    """Which limit `wanted` bytes, for which there was no room, go beyond."""
+    if wanted > bound():
+        return f"the {size_text(bound())} that the cache may have (LAYERLAB_CACHE_GIB)"
+    free = max(_free() - SPARED, 0)
+    if free < wanted:
+        return f"the {size_text(free)} that can be had on the disk of {cache_folder()}"
+    return f"the {size_text(bound())} that the cache may have (LAYERLAB_CACHE_GIB) leave beside what is in use"
 
 
 def _remove_unused(folder: Path) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -24,7 +26,21 @@ SUFFIXES = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".bmp": "BMP", ".gif": "GIF", ".ppm": "PPM",
     ".pgm": "PPM", ".pbm": "PPM", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
 }  # fmt: skip
+# Endings of photographs that are not read: whoever has some among the others is told.
+OTHER_SUFFIXES = frozenset([
+    ".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".ico", ".jp2", ".jxl", ".nef", ".orf", ".psd", ".raf",
+    ".rw2", ".svg", ".tga",
+])  # fmt: skip
 LARGEST_SIDE = 8192
+# EXIF's orientations that are not upright, and what PIL calls the turn that makes them so.
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
+    8: "ROTATE_90",
+}  # fmt: skip
+
+# PIL warns of damaged EXIF data and of many pixels, on standard error and in the midst of a progress bar. What matters
+# of it is told here by exceptions. For good, as threads decode and a filter for a while would be everybody's.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # How many photographs this process has decoded.
 count = 0
@@ -66,10 +82,11 @@ def shown(path: str | Path) -> str:
 
 
 class Unreadable(RequestError):
-    """A photograph that cannot be used, with its path and what is wrong with it."""
+    """A photograph that cannot be used, with its path and what is wrong with it. `passing`: it lies with the machine
+    rather than with the file, and may be otherwise next time."""
 
-    def __init__(self, path: str | Path, reason: str) -> None:
-        self.path, self.reason = str(path), reason
+    def __init__(self, path: str | Path, reason: str, *, passing: bool = False) -> None:
+        self.path, self.reason, self.passing = str(path), reason, passing
         super().__init__(f"{shown(path)}: {reason}; mend or remove it, or leave such files out with on_error='skip'")
 
 
@@ -95,28 +112,30 @@ def decode(path: str | Path, settings: Settings) -> Pixels:
 
 def read(path: str | Path, settings: Settings) -> Decoded:
     """The same, with the format that the file really has."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     global count
     try:
         with open(path, "rb") as file, Image.open(file, formats=FORMATS) as opened:
             kind = opened.format or ""
             _small_enough(path, settings, *opened.size)
-            image = ImageOps.exif_transpose(opened)
-            pixels = np.asarray(_scaled(_plain(image, settings.colour), settings))
+            pixels = np.asarray(_scaled(_plain(_upright(opened), settings.colour), settings))
     except Unreadable:
         raise
     except UnidentifiedImageError:
-        raise Unreadable(path, f"this is no picture that can be read ({', '.join(FORMATS)})") from None
+        empty = os.path.getsize(path) == 0
+        reason = "the file is empty" if empty else f"this is no picture that can be read ({', '.join(FORMATS)})"
+        raise Unreadable(path, reason) from None
     except Image.DecompressionBombError:
         raise Unreadable(path, f"the picture has more than {_most_pixels():,} pixels") from None
     except FileNotFoundError:
-        raise Unreadable(path, "the file is not there any more") from None
+        raise Unreadable(path, "the file is not there any more", passing=True) from None
     except OSError as error:
         # PIL raises them without a number, and tells of missing bytes in parentheses.
-        raise Unreadable(path, error.strerror or f"the picture is damaged ({error})") from None
+        reason = error.strerror or f"the picture is damaged ({error})"
+        raise Unreadable(path, reason, passing=error.strerror is not None) from None
     except MemoryError:
-        raise Unreadable(path, "there is not enough memory to decode the picture") from None
+        raise Unreadable(path, "there is not enough memory to decode the picture", passing=True) from None
     except Exception as error:
         # On damaged bytes PIL raises SyntaxError, ValueError, struct.error, zlib.error and more.
         raise Unreadable(path, f"the picture is damaged ({error})") from None
@@ -143,6 +162,19 @@ def _small_enough(path: str | Path, settings: Settings, width: int, height: int)
             f"a picture of {width:,} x {height:,} pixels has more than {_most_pixels():,} when its short side is "
             f"scaled to {target}; use resize='pad' or 'squash'",
         )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF data say. ImageOps.exif_transpose writes them anew as well, and fails where they are damaged,
+    which is common and says nothing of the picture."""
+    from PIL import Image
+
+    image.load()  # some formats have them behind the pixels
+    try:
+        turn = _TURNS.get(image.getexif().get(0x0112, 1))
+    except Exception:  # as of damaged pictures, whatever the bytes lead PIL to
+        return image
+    return image if turn is None else image.transpose(Image.Transpose[turn])
 
 
 def _plain(image: Image.Image, colour: bool) -> Image.Image:

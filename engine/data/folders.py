@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from engine.data.decoding import SUFFIXES, shown
+from engine.data.decoding import OTHER_SUFFIXES, SUFFIXES, shown
 from engine.data.info import Place
 from engine.errors import RequestError
 
@@ -113,7 +113,8 @@ def by_name(root: Path, pattern: str, skip: bool) -> Listing:
     expression = name_pattern(pattern)
     labelled: list[tuple[str, str]] = []
     strange: list[str] = []
-    for name in _pictures(root):
+    others: list[str] = []
+    for name in _pictures(root, others):
         match = expression.fullmatch(name)
         if match is None:
             strange.append(name)
@@ -131,6 +132,7 @@ def by_name(root: Path, pattern: str, skip: bool) -> Listing:
             "or remove, or leave such files out with on_error='skip'"
         )
     notes = [f"left out: {_named(strange)}, whose names are not like {pattern!r}"] if strange else []
+    notes += _unread(root, others)
     classes = tuple(sorted({label for label, _ in labelled}))
     if len(classes) < 2:
         raise RequestError(
@@ -142,7 +144,8 @@ def by_name(root: Path, pattern: str, skip: bool) -> Listing:
 
 def name_pattern(pattern: str) -> re.Pattern[str]:
     """The expression of a pattern: {label} and other names in braces stand for one character or more, each as few as
-    possible; capitals do not count in the ending. Raises RequestError."""
+    possible; capitals do not count in the ending. Where {id} can begin with a digit it does, so that `st.bernard.12` is
+    of class `st.bernard`. Raises RequestError."""
     fields = _FIELD.findall(pattern)
     rest = _FIELD.sub("", pattern)
     if fields.count("label") != 1 or "{" in rest or "}" in rest or "/" in pattern:
@@ -153,12 +156,19 @@ def name_pattern(pattern: str) -> re.Pattern[str]:
     if "{" in ending or not dot:
         stem, ending = pattern, ""
     places = _FIELD.split(stem)
-    # Texts and names of fields take turns.
-    parts = [
-        re.escape(text) if at % 2 == 0 else ("(?P<label>.+?)" if text == "label" else ".+?")
-        for at, text in enumerate(places)
-    ]
-    return re.compile("".join(parts) + (rf"\.(?i:{re.escape(ending)})" if ending else ""), re.DOTALL)
+    end = rf"\.(?i:{re.escape(ending)})" if ending else ""
+
+    def joined(label: str, number: str) -> str:
+        # Texts and names of fields take turns.
+        kinds = {"label": label, "id": number}
+        return "".join(kinds.get(text, ".+?") if at % 2 else re.escape(text) for at, text in enumerate(places)) + end
+
+    if "id" not in places[1::2]:
+        return re.compile(joined("(?P<label>.+?)", ".+?"), re.DOTALL)
+    numbered = joined(".+?", r"\d.*?")
+    return re.compile(
+        rf"(?=(?P<numbered>{numbered}\Z)?)" + joined("(?P<label>.+?)", r"(?(numbered)\d.*?|.+?)"), re.DOTALL
+    )
 
 
 def _listing(
@@ -193,8 +203,9 @@ def _classes(folder: Path, skip: bool, notes: list[str]) -> dict[str, list[str]]
     found: dict[str, list[str]] = {}
     empty: list[str] = []
     loops: list[str] = []
+    others: list[str] = []
     for name in _folders(folder):
-        files = sorted(_below(folder / name, (_identity(folder), _identity(folder / name)), loops))
+        files = sorted(_below(folder / name, (_identity(folder), _identity(folder / name)), loops, others))
         if files:
             found[name] = files
         elif not any(loop == str(folder / name) for loop in loops):
@@ -208,6 +219,7 @@ def _classes(folder: Path, skip: bool, notes: list[str]) -> dict[str, list[str]]
         )
     if empty:
         notes.append(f"left out: classes without photographs in {folder}: {_named(empty)}")
+    notes += _unread(folder, others)
     if loose := _pictures(folder):
         notes.append(f"left out: photographs in {folder} itself, which have no class: {_named(loose)}")
     return found
@@ -229,10 +241,25 @@ def _folders(folder: Path) -> list[str]:
         return sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry))
 
 
-def _pictures(folder: Path) -> list[str]:
-    """Names of the photographs in a folder, sorted. A link that leads nowhere is one: reading it tells so."""
+def _pictures(folder: Path, others: list[str] | None = None) -> list[str]:
+    """Names of the photographs in a folder, sorted. A link that leads nowhere is one: reading it tells so. `others` is
+    given the paths of those that are of a kind that is not read."""
+    found = []
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if _is_picture(entry))
+        for entry in entries:
+            if _is_picture(entry):
+                found.append(entry.name)
+            elif others is not None and os.path.splitext(entry.name)[1].lower() in OTHER_SUFFIXES:
+                others.append(entry.path)
+    return sorted(found)
+
+
+def _unread(folder: Path, others: list[str]) -> list[str]:
+    """What is told of photographs of a kind that is not read, as a list of one note or none."""
+    named = sorted(os.path.relpath(path, folder) for path in others if not os.path.basename(path).startswith("."))
+    if not named:
+        return []
+    return [f"left out: {_named(named)} in {folder}, of a kind that is not read; save such pictures as JPEG or PNG"]
 
 
 def _has_pictures(folder: Path) -> bool:
@@ -257,9 +284,9 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _below(folder: Path, above: tuple[tuple[int, int], ...], loops: list[str]) -> Iterator[str]:
+def _below(folder: Path, above: tuple[tuple[int, int], ...], loops: list[str], others: list[str]) -> Iterator[str]:
     """Photographs in a folder and the folders within; `above` identifies the folders that it is in, and itself."""
-    for name in _pictures(folder):
+    for name in _pictures(folder, others):
         yield str(folder / name)
     for name in _folders(folder):
         inner = folder / name
@@ -267,7 +294,7 @@ def _below(folder: Path, above: tuple[tuple[int, int], ...], loops: list[str]) -
         if identity in above:
             loops.append(str(inner))
         else:
-            yield from _below(inner, (*above, identity), loops)
+            yield from _below(inner, (*above, identity), loops, others)
 
 
 def _identity(folder: Path) -> tuple[int, int]:

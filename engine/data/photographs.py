@@ -83,7 +83,10 @@ class Photographs(Source):
         present = {label for label, part in zip(kept.labels, kept.parts, strict=True) if part == "train"}
         for label, name_of_class in enumerate(kept.classes):
             if label not in present:
-                raise RequestError(f"no photograph of class {name_of_class!r} in {kept.root} can be read")
+                raise RequestError(
+                    f"no photograph of class {name_of_class!r} in {kept.root} can be read"
+                    + decoded.first_left_out(listing, label)
+                )
         return Loaded(
             self._described(kept),
             parts["train"],
@@ -133,8 +136,9 @@ class ImageFolder(Photographs):
 class LabelledFiles(Photographs):
     """Photographs in one folder whose names hold their class, such as `cat.0.jpg`, as Dogs vs. Cats comes.
 
-    `pattern` says how they are called: {label} is the class, any other name in braces stands for any text. The rest is
-    as for ImageFolder; a photograph whose name is not like the pattern is an error, or with on_error="skip" left out.
+    `pattern` says how they are called: {label} is the class, {id} a text that begins with a digit where there is one,
+    any other name in braces any text. The rest is as for ImageFolder; a photograph whose name is not like the pattern
+    is an error, or with on_error="skip" left out.
     """
 
     path: str

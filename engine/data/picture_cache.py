@@ -40,18 +40,27 @@ Sums = npt.NDArray[np.int64]
 @dataclass(frozen=True)
 class Decoded:
     """A set as decoded: `pixels` (N, C, H, W) mapped from the cache, None where the cache does not hold it; `sums`
-    (N, C, 2); `left_out` are positions in the listing that have no row, with the reason."""
+    (N, C, 2); `left_out` are positions in the listing that have no row, with the reason, `passing` those of them that
+    may be readable next time."""
 
     key: str
     pixels: Pixels | None
     sums: Sums
     left_out: tuple[tuple[int, str], ...]
+    passing: frozenset[int]
     notes: tuple[str, ...]
 
     @property
     def file(self) -> Path:
         """What `pixels` are mapped from."""
         return cache_folder.cache_folder() / KIND / self.key / "pictures"
+
+    def first_left_out(self, listing: Listing, label: int) -> str:
+        """A file of a class that was left out and why, to be put behind a sentence; "" where there is none."""
+        for position, reason in self.left_out:
+            if listing.labels[position] == label:
+                return f"; the first is {shown(listing.files[position])}: {reason}"
+        return ""
 
     def kept(self, listing: Listing) -> Listing:
         """The listing of the rows that there are."""
@@ -75,27 +84,37 @@ def provide(listing: Listing, settings: Settings, place: Place, *, skip: bool) -
     marks, gone = _marks(listing, settings, skip)
     key = _key(settings, marks)
     known = _known(key, listing, settings)
-    if known is not None and (skip or not known.left_out):
+    if known is not None and _usable(known, listing, settings, skip=skip):
         return known
-    if known is not None:
-        cache_folder.throw_away(KIND, key)
+    stale, known = known is not None, None  # held no longer
     wanted = len(listing.files) * (int(np.prod(settings.shape)) + 16 * settings.shape[0] + _MARK) + (1 << 20)
     reason = ""
     try:
         if cache_folder.make_room(wanted):
-            return _made(key, listing, settings, place, marks, gone, skip=skip)
-        reason = (
-            f"the decoded photographs take {size_text(wanted)}, more than the cache may have "
-            f"({size_text(cache_folder.bound())}, LAYERLAB_CACHE_GIB) or its disk has free "
-            f"({cache_folder.cache_folder()})"
-        )
+            return _made(key, listing, settings, place, marks, gone, skip=skip, stale=stale)
+        reason = f"the decoded photographs take {size_text(wanted)}, more than {cache_folder.limit_text(wanted)}"
     except OSError as error:
         reason = f"the cache {cache_folder.cache_folder()} cannot be written: {error.strerror}"
     reason += ": they are decoded again in every epoch, which is slow"
     known = _known(f"{key}-live", listing, settings)
-    if known is not None and (skip or not known.left_out):
-        return known
+    if known is not None:
+        if _usable(known, listing, settings, skip=skip):
+            return known
+        cache_folder.throw_away(KIND, f"{key}-live")
     return _undecoded(key, listing, settings, place, marks, gone, reason, skip=skip)
+
+
+def _usable(known: Decoded, listing: Listing, settings: Settings, *, skip: bool) -> bool:
+    """Whether a set is what decoding it now would give: nothing that it leaves out can be read meanwhile."""
+    if not skip and known.left_out:
+        return False
+    for position in known.passing:
+        try:
+            decoding.read(listing.root / listing.files[position], settings)
+        except Unreadable:
+            continue
+        return False
+    return True
 
 
 def fits_cache(samples: int, shape: tuple[int, ...]) -> bool:
@@ -148,7 +167,11 @@ def _known(key: str, listing: Listing, settings: Settings) -> Decoded | None:
         rows, channels = index["rows"], settings.shape[0]
         sums = np.fromfile(held.folder / "sums", dtype=np.int64)
         left_out = tuple((int(position), str(reason)) for position, reason in index["left_out"])
-        if sums.size != rows * channels * 2 or rows + len(left_out) != len(listing.files):
+        passing = frozenset(int(position) for position in index["passing"])
+        out = {position for position, _ in left_out}
+        if sums.size != rows * channels * 2 or rows + len(out) != len(listing.files):
+            raise ValueError("torn")
+        if not passing <= out <= set(range(len(listing.files))):
             raise ValueError("torn")
         pixels = _mapped(held, rows, settings) if index["pictures"] else None
     except (OSError, ValueError, KeyError, TypeError):
@@ -156,7 +179,7 @@ def _known(key: str, listing: Listing, settings: Settings) -> Decoded | None:
         cache_folder.throw_away(KIND, key)
         return None
     notes = _notes(listing, left_out, index["misnamed"], index["reason"])
-    return Decoded(key.removesuffix("-live"), pixels, sums.reshape(rows, channels, 2), left_out, notes)
+    return Decoded(key.removesuffix("-live"), pixels, sums.reshape(rows, channels, 2), left_out, passing, notes)
 
 
 def _read_index(folder: Path, settings: Settings, files: int) -> dict[str, Any]:
@@ -188,12 +211,13 @@ class _Writing:
     sums: list[Sums]
     marks: list[bytes]
     left_out: list[tuple[int, str]]
+    passing: list[int]
     misnamed: list[str]
 
     def index(self, settings: Settings, *, pictures: bool, reason: str = "") -> str:
         found = {
-            "family": _family(settings), "rows": len(self.sums), "left_out": self.left_out, "misnamed": self.misnamed,
-            "pictures": pictures, "reason": reason,
+            "family": _family(settings), "rows": len(self.sums), "left_out": self.left_out,
+            "passing": self.passing, "misnamed": self.misnamed, "pictures": pictures, "reason": reason,
         }  # fmt: skip
         return json.dumps(found)
 
@@ -207,10 +231,13 @@ def _made(
     gone: dict[int, str],
     *,
     skip: bool,
+    stale: bool,
 ) -> Decoded:
-    """Decode into a new entry; rows that another entry has are taken from there. Raises OSError where the cache cannot
-    be written to."""
+    """Decode into a new entry; rows that another entry has, or the one that is there and `stale`, are taken from there.
+    Raises OSError where the cache cannot be written to."""
     with _Earlier(listing, settings, marks) as earlier, cache_folder.making(KIND, key) as folder:
+        if stale:
+            cache_folder.throw_away(KIND, key)
         with open(folder / "pictures", "wb") as file:
             found = _gather(listing, settings, place, marks, gone, skip=skip, into=file, earlier=earlier)
         _write(folder, found, settings, pictures=True)
@@ -233,7 +260,7 @@ def _undecoded(
     except OSError:
         pass  # the cache is what cannot be written to
     notes = _notes(listing, tuple(found.left_out), found.misnamed, reason)
-    return Decoded(key, None, np.stack(found.sums), tuple(found.left_out), notes)
+    return Decoded(key, None, np.stack(found.sums), tuple(found.left_out), frozenset(found.passing), notes)
 
 
 def _write(folder: Path, found: _Writing, settings: Settings, *, pictures: bool, reason: str = "") -> None:
@@ -247,7 +274,7 @@ def _gather(
     skip: bool, into: BinaryIO | None, earlier: _Earlier | None,
 ) -> _Writing:  # fmt: skip
     """Decode every photograph in the order of the listing, a few at once."""
-    found = _Writing([], [], [], [])
+    found = _Writing([], [], [], [], [])
     total = len(listing.files)
 
     def one(position: int) -> tuple[Pixels, str] | Unreadable:
@@ -266,6 +293,8 @@ def _gather(
             if not skip:
                 raise result
             found.left_out.append((position, result.reason))
+            if result.passing:
+                found.passing.append(position)
         else:
             pixels, kind = result
             name = listing.files[position]
@@ -318,10 +347,8 @@ def _notes(
     if left_out:
         named = [f"{shown(listing.files[position])} ({why})" for position, why in left_out[:NAMED]]
         more = f" and {len(left_out) - NAMED:,} more" if len(left_out) > NAMED else ""
-        files = "photograph" if len(left_out) == 1 else "photographs"
         notes.append(
-            f"left out: {len(left_out):,} of {len(listing.files):,} {files} that cannot be read: "
-            f"{', '.join(named)}{more}"
+            f"left out: {len(left_out):,} of {len(listing.files):,} photographs, unreadable: {', '.join(named)}{more}"
         )
     if misnamed:
         more = f" and {len(misnamed) - NAMED:,} more" if len(misnamed) > NAMED else ""

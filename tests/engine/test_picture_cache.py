@@ -192,7 +192,7 @@ def test_a_set_larger_than_the_bound_is_decoded_anew_each_time(place, monkeypatc
     loaded, decoded = load(place)
     assert isinstance(loaded.train, LivePart)
     assert decoded == 10
-    assert "more than the cache may have" in loaded.notes[-1]
+    assert "that the cache may have" in loaded.notes[-1]
     assert "decoded again in every epoch" in loaded.notes[-1]
     monkeypatch.delenv("LAYERLAB_CACHE_GIB")
     stored, _ = load(place)
