@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,7 @@ from tests.engine.pictures import image_folder, labelled_files, picture, save
 from tests.engine.training import experiment, train
 
 SIZE = "size=16"
+HERE = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": os.environ["PATH"]}
 
 
 @pytest.fixture
@@ -90,7 +94,7 @@ def test_a_folder_that_is_not_there_or_is_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "no picture that can be read"),
+        (b"", "the file is empty"),
         (b"\xff\xd8\xff\xe0" + b"\0" * 50, "no picture that can be read"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "no picture that can be read"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture that can be read"),
@@ -214,6 +218,80 @@ def test_two_folders_that_could_be_the_same_part(tmp_path):
     image_folder(root, {"cat": 2, "dog": 2}, part="val")
     image_folder(root, {"cat": 2, "dog": 2}, part="validation")
     refused(root, "val, validation", "leave one")
+
+
+def test_a_kind_that_is_not_read_is_told_and_no_error(pets):
+    for name in ("001.HEIC", "002.avif", "._003.heic", "notes.txt"):
+        (pets / "dog" / name).write_bytes(b"\0" * 100)
+    loaded = load(pets)
+    assert len(loaded.train.inputs) == 8
+    assert [note for note in loaded.notes if "not read" in note] == [
+        f"left out: dog/001.HEIC, dog/002.avif in {pets}, of a kind that is not read; save such pictures as JPEG or PNG"
+    ]
+    flat = labelled_files(pets.parent / "flat", 2)
+    (flat / "cat.9.heic").write_bytes(b"\0")
+    assert "cat.9.heic" in " ".join(load(flat, kind="LabelledFiles").notes)
+
+
+def test_damaged_exif_data_leave_the_picture_as_it_is_and_print_nothing(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010E] = "a text that is longer than four bytes"
+    whole = save(tmp_path / "whole.jpg", 3, exif=exif).read_bytes()
+    begin = whole.index(b"Exif\0\0") + 6
+    length = len(exif.tobytes()) - 6
+    random = np.random.default_rng(0)
+    (tmp_path / "read.py").write_text(
+        "import sys; from engine.data import decoding\n"
+        "for path in sys.argv[1:]: assert decoding.decode(path, decoding.Settings(16)).shape == (3, 16, 16)\n"
+    )
+    paths = []
+    for number in range(300):
+        changed = bytearray(whole)
+        for _ in range(3):
+            changed[begin + int(random.integers(length))] = int(random.integers(256))
+        path = tmp_path / f"{number}.jpg"
+        path.write_bytes(changed)
+        paths.append(str(path))
+    told = subprocess.run([sys.executable, tmp_path / "read.py", *paths], capture_output=True, text=True, env=HERE)
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+
+
+def test_exif_data_that_cannot_be_written_anew_still_turn_the_picture(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010E] = "abc"
+    data = bytearray(save(tmp_path / "x.jpg", 3, exif=exif).read_bytes())
+    # What was a text is now said to be the picture's width, a number.
+    assert data.count(b"\x01\x0e\x00\x02") == 1
+    (tmp_path / "x.jpg").write_bytes(data.replace(b"\x01\x0e\x00\x02", b"\x01\x00\x00\x02"))
+    with Image.open(tmp_path / "x.jpg") as opened:
+        turned = np.asarray(opened.transpose(Image.Transpose.ROTATE_270).resize((16, 16), Image.Resampling.BILINEAR))
+    pixels = decoding.decode(tmp_path / "x.jpg", decoding.Settings(16, "squash"))
+    assert (pixels == turned.transpose(2, 0, 1)).all()
+
+
+def test_what_could_not_be_read_for_a_moment_is_read_when_it_can_be(pets, monkeypatch):
+    """A share of the network that hangs: a file that is left out with on_error="skip" is not so for good."""
+    failing = str(pets / "dog" / "001.jpg")
+    opened = open
+
+    def flaky(path, *rest, **named):
+        if str(path) == failing:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return opened(path, *rest, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(decoding, "open", flaky, raising=False)
+        left_out(pets, 7, "1 of 8 photographs", "dog/001.jpg", "Input/output error")
+        left_out(pets, 7, "1 of 8 photographs")
+    before = decoding.count
+    loaded = load(pets, 'on_error="skip"')
+    assert (len(loaded.train.inputs), loaded.notes) == (8, ())
+    assert decoding.count - before <= 2  # the others are taken from what was kept
+    before = decoding.count
+    load(pets)
+    assert decoding.count == before
 
 
 @pytest.mark.parametrize("skip", [False, True])
