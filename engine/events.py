@@ -42,9 +42,11 @@ class Started:
     samples.
 
     `features` is there where the network trains on kept outputs of its frozen beginning: "layers" (that beginning, as a
-    text), "samples", the "seconds" that computing them took (now, or when they were made: "reused"), and how many
-    seconds an epoch they save ("saved"). `normalisation` is what inputs were normalised with, "mean" and "std" by
-    channel or column."""
+    text), "samples", the "seconds" that computing them took (now, or when they were made: "reused"), how many seconds
+    an epoch they save ("saved"), and names of what they are made of: "weights" (those that are frozen), "key" (these
+    and all else), "loaded" (of each Backbone that begins with weights of a run or a file, by its path, those that were
+    read). `normalisation` is what inputs were normalised with, "mean" and "std" by channel or column; None where they
+    were not."""
 
     device: str
     precision: str

@@ -37,16 +37,28 @@ class Stopped(Exception):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What features are made of: `weights` names the frozen weights, `key` these and all else (layers, samples,
+    normalisation, device, precision, versions). Two of the same name are equal to the bit."""
+
+    weights: str
+    key: str
+
+
+@dataclass(frozen=True)
 class Kept:
     """Features in place of a source's inputs: `loaded` has float32 inputs (N, ...), mapped from the cache. `seconds` is
-    what computing all `samples` took, now or, where they were `reused`, when they were made. The entry of the cache
-    stays as long as `hold` does."""
+    what computing all `samples` took, now or, where they were `reused`, when they were made. `origin` says what they
+    are made of; `outdated`, that the network's frozen weights are others now. The entry of the cache stays as long as
+    `hold` does."""
 
     loaded: Loaded
     samples: int
     seconds: float
     reused: bool
     hold: cache_folder.Hold
+    origin: Origin
+    outdated: bool = False
 
 
 def features(
@@ -59,6 +71,7 @@ def features(
     place: Place,
     autocast: torch.dtype | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    began: Origin | None = None,
 ) -> Kept:
     """What `prefix` of a network on `device` makes of all parts of `loaded`, in the order of the source.
 
@@ -66,18 +79,31 @@ def features(
     normalisation, precision and versions gave them before. Call it in the thread that trains. The network is left as it
     was, and no generator is drawn from.
 
-    Raises RequestError where the rest of the network gives something else on the features than the network itself,
-    RunError where the cache cannot hold them, Stopped where `stopped` says so between two batches.
+    `began` is what a run that is resumed has trained on so far: where the frozen weights are no longer those, the
+    features of those are taken, if the cache still has them.
+
+    Raises RequestError where it has not, and where the rest of the network gives something else on the features than
+    the network itself, RunError where the cache cannot hold them, Stopped where `stopped` says so between two batches.
     """
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
         worker = _Worker(network, prefix, normalise, device, autocast)
         worker.verify(loaded.train)
-        key = _key(network, prefix, loaded, normalise, device, autocast)
+        weights = _weights(network, prefix)
+        others = began is not None and began.weights != weights
+        if began is not None and others:
+            weights = began.weights
+        key = _key(weights, network, prefix, loaded, normalise, device, autocast)
         parts = [part for part in (loaded.train, loaded.validation, loaded.test) if part is not None]
         found = _stored(key, prefix, parts)
         reused = found is not None
+        if found is None and others:
+            raise RequestError(
+                f"the weights of {prefix.text} are no longer those that this run began with (a run that goes on has "
+                "other best weights), and the features that it has trained on are not in the cache any more; begin a "
+                "new run of this experiment, which trains on features of the new weights"
+            )
         if found is None:
             _make(key, worker, parts, place, stopped)
             found = _stored(key, prefix, parts)
@@ -99,7 +125,7 @@ def features(
         test=None if loaded.test is None else next(rows),
         key=key,
     )
-    return Kept(result, sum(len(part.inputs) for part in new), seconds, reused, hold)
+    return Kept(result, sum(len(part.inputs) for part in new), seconds, reused, hold, Origin(weights, key), others)
 
 
 class _Worker:
@@ -237,7 +263,18 @@ def _crc32(path: Path, size: int) -> int:
 # -- what features depend on ---------------------------------------------------------------------------------------
 
 
+def _weights(network: nn.Sequential, prefix: Prefix) -> str:
+    """Names the weights and buffers that features are made with."""
+    digest = hashlib.sha256()
+    left = set(rest(network, prefix).state_dict())
+    for name, tensor in network.state_dict().items():
+        if name not in left and isinstance(tensor, Tensor):
+            _add(digest, name, tensor)
+    return digest.hexdigest()[:32]
+
+
 def _key(
+    weights: str,
     network: nn.Sequential,
     prefix: Prefix,
     loaded: Loaded,
@@ -248,11 +285,7 @@ def _key(
     """Names what features are made of: whatever changes one of these gives another name."""
     digest = hashlib.sha256()
     about = [FORMAT, torch.__version__, torchvision.__version__, device.type, str(autocast), prefix.text, prefix.shape]
-    digest.update(repr(about).encode())
-    left = set(rest(network, prefix).state_dict())
-    for name, tensor in network.state_dict().items():
-        if name not in left and isinstance(tensor, Tensor):
-            _add(digest, name, tensor)
+    digest.update(repr((weights, *about)).encode())
     for source in _own_sources(network):
         digest.update(source)
     for name, value in (("scale", normalise.scale), ("mean", normalise.mean), ("std", normalise.std)):

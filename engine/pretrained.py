@@ -100,7 +100,14 @@ def pretrained_warnings(
         return
     trained = preprocessing(seen, store)
     for node in freezing.backbone_nodes(seen.nodes):
-        if (asked(node) or "").startswith("file:") and trained is None:
+        weights = asked(node) or ""
+        if trained is not None and trained.unnormalised and weights.startswith("run:"):
+            yield (
+                f"`{node.call}`: these weights were trained on inputs that were not normalised, so they are not here "
+                "either; normalize = [mean, std] normalises them"
+            )
+        unknown = trained is None if weights.startswith("file:") else trained is not None and not trained.normalisation
+        if unknown and weights.startswith(("file:", "run:")):
             yield (
                 f"`{node.call}`: how the inputs of these weights were normalised is not known, so the training samples "
                 "say how they are here; normalize = [mean, std] gives others"

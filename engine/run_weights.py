@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from engine import checkpoint
 from engine.calls import Call, parse_call
 from engine.catalogue import find, placed
+from engine.data.normalise import TrainedWith
 from engine.errors import LayerlabError, RequestError
 from engine.spec import Experiment, load_experiment
 from engine.store.folder import find_run
@@ -26,7 +29,9 @@ class RunWeights:
     """A run whose network has the backbone, at `module` of the network called `network`.
 
     `weights` are those that it began with; `cached`: it was trained on cached features, and holds only what came after
-    them. `mean` and `std` are what its inputs were normalised with, None where they were not or it is not known.
+    them. `input_shape` is () where layers with weights of their own come before the backbone, so that it saw something
+    else; `normalisation` is what its inputs were normalised with, None where that is not known. `loaded` names the
+    weights that it began with, where it is `cached` and they may be others by now (see `weights.loaded`).
     """
 
     path: Path
@@ -36,8 +41,8 @@ class RunWeights:
     cached: bool
     classes: tuple[str, ...]
     input_shape: tuple[int, ...]
-    mean: tuple[float, ...] | None
-    std: tuple[float, ...] | None
+    normalisation: TrainedWith | None
+    loaded: str | None = None
 
     def require(self) -> None:
         """Raise RequestError where it has no checkpoint; the checkpoint is not read."""
@@ -126,7 +131,7 @@ def _of_run(path: Path, model: str, stamp: int) -> RunWeights:
             continue
         started = reader.view.started
         shape, weights = started.get("input_shape"), arguments.get("weights", "DEFAULT")
-        mean, std = normalisation(started)
+        sees_inputs = _sees_inputs(reader.view.modules, row["path"])
         return RunWeights(
             path,
             network,
@@ -134,9 +139,11 @@ def _of_run(path: Path, model: str, stamp: int) -> RunWeights:
             None if weights is None else str(weights),
             experiment.data.cache_features,
             tuple(map(str, started.get("classes") or ())),
-            tuple(size for size in shape if isinstance(size, int)) if isinstance(shape, list | tuple) else (),
-            mean,
-            std,
+            tuple(size for size in shape if isinstance(size, int))
+            if sees_inputs and isinstance(shape, list | tuple)
+            else (),
+            normalisation(started) if sees_inputs else None,
+            _loaded(started, row["path"]),
         )
     if found:
         raise RequestError(f"run {path.name} has trained {' and '.join(dict.fromkeys(found))}, not {model}")
@@ -156,14 +163,30 @@ def _backbone_arguments(text: str) -> dict[str, object]:
         return {}
 
 
-def normalisation(started: Mapping[str, object]) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-    """Mean and deviation, by channel, that a run tells of in its first event; None where there are none."""
+def _sees_inputs(modules: Sequence[Mapping[str, Any]], path: str) -> bool:
+    """Whether nothing that has weights of its own comes before a module."""
+    before = itertools.takewhile(lambda row: row["path"] != path, modules)
+    return not any(row.get("parameters") and not path.startswith(f"{row['path']}.") for row in before)
+
+
+def _loaded(started: Mapping[str, object], path: str) -> str | None:
+    features = started.get("features")
+    names = features.get("loaded") if isinstance(features, Mapping) else None
+    found = names.get(path) if isinstance(names, Mapping) else None
+    return found if isinstance(found, str) else None
+
+
+def normalisation(started: Mapping[str, object]) -> TrainedWith | None:
+    """Mean and deviation, by channel, that a run tells of in its first event, or that there were none; None where it
+    tells nothing that could be."""
     given = started.get("normalisation")
+    if started and given is None:
+        return "none"
     if not isinstance(given, Mapping):
-        return None, None
+        return None
     mean, std = (_numbers(given.get(name)) for name in ("mean", "std"))
     if mean is None or std is None or len(mean) != len(std) or min(std, default=0.0) <= 0:
-        return None, None
+        return None
     return mean, std
 
 

@@ -6,6 +6,7 @@ program has fetched is used.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -28,8 +29,8 @@ from engine.preprocessing import Preprocessing, asked, named_run, preprocessing
 from engine.state_files import read_state_dict
 
 __all__ = [
-    "Preprocessing", "WeightsFile", "asked", "fill", "load_weights", "missing_weights", "preprocessing", "weights_file",
-    "weights_problem",
+    "Preprocessing", "WeightsFile", "asked", "fill", "load_weights", "loaded", "missing_weights", "preprocessing",
+    "weights_file", "weights_problem",
 ]  # fmt: skip
 
 State = Mapping[str, Tensor]
@@ -169,6 +170,11 @@ def _read(
                 f"run {run.path.name} was trained on cached features of random weights, which it does not hold"
             )
         below_it = dict(_read(model, run.weights, place, store, run.classes, notes, runs + 1))
+        if run.loaded is not None and run.loaded != _digest(below_it, heads):
+            raise RequestError(
+                f"run {run.path.name} was trained on features of the weights {run.weights!r}, which are others now (a "
+                "run that goes on has other best weights), so that what it has trained does not fit them any more"
+            )
         own = {**below_it, **own}
         return own if classes and run.classes == classes else _without(own, heads)
     if weights.startswith("file:"):
@@ -189,6 +195,26 @@ def _read(
         raise _missing(model, file)
     place.report(f"reading {file.path.name}")
     return _without(read_state_dict(file.path), heads)
+
+
+def loaded(propagation: Propagation, found: Mapping[str, State]) -> dict[str, str]:
+    """Names, by its path, what `load_weights` has read for each Backbone whose weights may be others the next time:
+    those of a run or a file. The head is left out, as it is read or not by the classes."""
+    return {
+        node.path: _digest(found[node.path], head_paths(str(node.arguments["name"])))
+        for node in backbone_nodes(propagation.nodes)
+        if node.path in found and (asked(node) or "").startswith(("run:", "file:"))
+    }
+
+
+def _digest(state: State, heads: tuple[str, ...]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        if not below(name, heads):
+            tensor = state[name].detach().cpu().contiguous()
+            digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:32]
 
 
 def _without(state: State, heads: tuple[str, ...]) -> State:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ from engine.errors import RequestError
 
 # Rows at a time where all of a data set is gone through: enough to keep every core busy, little enough for the cache.
 _CHUNK_BYTES = 8 * 1024**2
+# What weights were trained with: mean and deviation of each channel, or inputs in [0, 1] as they come.
+TrainedWith = tuple[Sequence[float], Sequence[float]] | Literal["none"]
 
 
 @dataclass(frozen=True)

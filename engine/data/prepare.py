@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from engine.data.augment import Augmentation, build_augmentations
 from engine.data.decoded_live import DecodedLive, LivePart
 from engine.data.files import size_text
 from engine.data.info import DataInfo, Loaded, Part, Place
-from engine.data.normalise import Normalise, fixed, statistics
+from engine.data.normalise import Normalise, TrainedWith, fixed, statistics
 from engine.data.resident import Resident
 from engine.data.sources import build_source
 from engine.data.split import Validation, build_validation, split
@@ -59,7 +59,7 @@ def prepare(
     standardize_targets: bool = False,
     resident_bytes: int | None = None,
     embed: Callable[[Loaded, Normalise], Loaded] | None = None,
-    trained_with: tuple[Sequence[float], Sequence[float]] | None = None,
+    trained_with: TrainedWith | None = None,
 ) -> Prepared:
     """Load, split, normalise, and put onto the device.
 
@@ -68,9 +68,9 @@ def prepare(
     held is normalised once where that takes no more than `resident_bytes` (unless given, the same bound), otherwise as
     each batch is handed out. The batches are the same to the bit, always. `standardize_targets` is for values. `embed`
     gives what the network is trained on in place of the samples, given them and how they are normalised; `info`, `mean`
-    and `std` are still those of the samples. `trained_with` is the mean and the deviation, by channel, of the weights
-    that the network begins with: normalize = "auto" takes these. Raises RequestError where the data does not suit what
-    was asked.
+    and `std` are still those of the samples. `trained_with` is what inputs were normalised with where the weights were
+    trained that the network begins with: normalize = "auto" takes it over, as it does that they were not. Raises
+    RequestError where the data does not suit what was asked.
     """
     device = torch.device(device)
     source = build_source(data.source)
@@ -150,13 +150,13 @@ def _fixed_mean_and_std(data: Data, info: DataInfo) -> tuple[Tensor, Tensor] | N
 
 
 def _mean_and_std(
-    data: Data, loaded: Loaded, index: Tensor | None, trained_with: tuple[Sequence[float], Sequence[float]] | None
+    data: Data, loaded: Loaded, index: Tensor | None, trained_with: TrainedWith | None
 ) -> tuple[Tensor | None, Tensor | None]:
     """(C,) each, from the training samples alone unless given; None where inputs are not normalised."""
     given = _fixed_mean_and_std(data, loaded.info)
     if given is not None:
         return given
-    if data.normalize == "none" or loaded.info.input_dtype == "int64":
+    if data.normalize == "none" or trained_with == "none" or loaded.info.input_dtype == "int64":
         return None, None
     if trained_with is not None and len(trained_with[0]) == loaded.info.input_shape[0]:
         mean, std = trained_with

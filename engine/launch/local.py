@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from engine.cached_training import asked_to_end, describe, with_features
 from engine.check import Report, check
 from engine.control import Mailbox, Request
 from engine.data.info import Place
+from engine.data.normalise import TrainedWith
 from engine.data.prepare import prepare
 from engine.device import resolve
 from engine.errors import LayerlabError
@@ -94,6 +95,7 @@ def _session(arguments: Arguments, mailbox: Mailbox, writer: RunWriter, known: d
         writer.put(Message("warning", warning))
     place = Place(arguments.data_folder, arguments.download, _Teller(writer))
     weights = _load_weights(report, place, store, writer) if wants_weights else {}
+    began = None if saved is None else _first_event(arguments.run_path)
     ready = partial(
         prepare,
         experiment.data,
@@ -101,15 +103,24 @@ def _session(arguments: Arguments, mailbox: Mailbox, writer: RunWriter, known: d
         device=device,
         place=place,
         standardize_targets=report.task.standardize_targets,
-        trained_with=_trained_with(report, store, None if saved is None else arguments.run_path),
+        trained_with=_trained_with(report, store, began),
     )
     cached = None
     if experiment.data.cache_features:
         networks = initial_networks(report.experiment, report.propagations, device, weights)
         prepared, cached = with_features(
-            report, networks, ready, device=device, place=place, stopped=lambda: asked_to_end(mailbox)
+            report,
+            networks,
+            ready,
+            device=device,
+            place=place,
+            stopped=lambda: asked_to_end(mailbox),
+            weights=weights,
+            began=began,
         )
         writer.put(Message("info", describe(cached.features)))
+        for note in cached.notes:
+            writer.put(Message("warning", note))
     else:
         prepared = ready()
     for note in prepared.notes:
@@ -136,18 +147,21 @@ def _load_weights(report: Report, place: Place, store: Path, writer: RunWriter) 
     return found
 
 
-def _trained_with(report: Report, store: Path, resumed: Path | None) -> tuple[Sequence[float], Sequence[float]] | None:
-    """Mean and deviation of the inputs that the weights were trained with; for a resume, what the run began with, as
-    the run that its weights are of may be gone."""
+def _trained_with(report: Report, store: Path, began: Mapping[str, object] | None) -> TrainedWith | None:
+    """What the inputs were normalised with where the weights were trained; for a resume what this run `began` with, as
+    the run that its weights are of may be gone, or others now."""
     network = report.propagations[report.task.networks[0]]
-    if resumed is not None and any(backbone_nodes(network.nodes)):
-        reader = RunReader(resumed)
-        reader.poll()
-        mean, std = normalisation(reader.view.started)
-    else:
-        found = preprocessing(network, store)
-        mean, std = (None, None) if found is None else (found.mean, found.std)
-    return None if mean is None or std is None else (mean, std)
+    if began is not None and any(backbone_nodes(network.nodes)):
+        return normalisation(began)
+    found = preprocessing(network, store)
+    return None if found is None else found.normalisation
+
+
+def _first_event(run_path: Path) -> Mapping[str, object]:
+    """What a run told when it began, or last went on."""
+    reader = RunReader(run_path)
+    reader.poll()
+    return reader.view.started
 
 
 def _newest(run_path: Path, writer: RunWriter) -> checkpoint.Saved | None:

@@ -149,7 +149,8 @@ class RunView:
         numbers = {name: events.number(found.get(name)) or 0.0 for name in ("samples", "seconds", "saved")}
         told = {name: value if math.isfinite(value) else 0.0 for name, value in numbers.items()}
         told["samples"] = int(told["samples"])
-        return {"layers": str(found.get("layers", "")), "reused": found.get("reused") is True, **told}
+        texts = {name: str(found.get(name, "")) for name in ("layers", "weights", "key")}
+        return {**texts, "reused": found.get("reused") is True, **told}
 
     @property
     def seconds_left(self) -> float | None:

@@ -458,3 +458,34 @@ def test_normalisation_that_is_given_wins_over_that_of_the_weights(pictures):
             spec.data, seed=0, device="cpu", place=Place(pictures), trained_with=((0.1, 0.2, 0.3), (0.2, 0.2, 0.2))
         )
         assert data.mean is None if expected is None else data.mean.tolist() == pytest.approx(expected)
+
+
+def test_inputs_stay_as_they_are_where_the_weights_were_trained_on_such_inputs(tmp_path, pictures):
+    store = tmp_path / "runs"
+    first = train(fine_tuning("Backbone('squeezenet1_1', weights=None)", **{"data.normalize": "none"}), store, pictures)
+    assert reader_of(first).view.started["normalisation"] is None
+    spec = fine_tuning(f"Backbone('squeezenet1_1', weights='run:{first.name}')", epochs=2)
+    told = "trained on inputs that were not normalised, so they are not here either"
+    assert [told in text for text in check(spec, Place(pictures), store).warnings] == [True]
+    assert not check(with_settings(spec, ["data.normalize=[0.5, 0.5]"]), Place(pictures), store).warnings
+    path = train(spec, store, pictures, looks=6)
+    shutil.rmtree(first)
+    train(spec, store, pictures, path=path, resume=True)
+    view = reader_of(path).view
+    assert view.started["normalisation"] is None
+    assert any(told in message.text for message in view.messages)
+    # What goes on from this run knows it in turn.
+    third = fine_tuning(f"Backbone('squeezenet1_1', weights='run:{path.name}')")
+    found = preprocessing(check(third, Place(pictures), store).propagations["model"], store)
+    assert found == Preprocessing(None, None, 48, 48, unnormalised=True)
+
+
+def test_what_a_run_made_of_its_inputs_before_the_backbone_leaves_their_normalisation_unknown(tmp_path, pictures):
+    store = tmp_path / "runs"
+    first = train(fine_tuning("Conv2d(3, 1)", "Backbone('squeezenet1_1', weights=None)"), store, pictures)
+    spec = fine_tuning(f"Backbone('squeezenet1_1', weights='run:{first.name}')")
+    assert any("is not known" in text for text in check(spec, Place(pictures), store).warnings)
+    assert preprocessing(check(spec, Place(pictures), store).propagations["model"], store).normalisation is None
+    again = fine_tuning("Identity()", "Backbone('squeezenet1_1', weights=None)")
+    spec = fine_tuning(f"Backbone('squeezenet1_1', weights='run:{train(again, store, pictures).name}')")
+    assert not check(spec, Place(pictures), store).warnings
