@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from engine.data.decoding import SUFFIXES
 from engine.data.folders import by_folder, name_pattern
 from engine.data.placing import TEMPORARY, WAYS, Way, place, placed, take_back
 from engine.errors import RequestError, RunError
@@ -23,9 +24,6 @@ from engine.errors import RequestError, RunError
 RECORD = ".layerlab-split.json"
 PARTS = ("training", "validation", "test")
 PATTERN = "{label}.{id}.jpg"
-PICTURES = frozenset([".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"])
-# What a person or a program calls the parts of a set that is sorted already.
-_SORTED = frozenset(["train", "training", "val", "valid", "validation", "test", "testing"])
 _FORMAT = 1
 Told = Callable[[int, int], None]
 
@@ -258,14 +256,15 @@ def _labelled(source: Path, destination: Path, pattern: str) -> tuple[dict[str, 
     pattern, else the photographs of a folder a class."""
     wanted = name_pattern(pattern)
     files, folders = _listing(source)
-    labelled = {name: found["label"] for name in files if (found := wanted.fullmatch(name)) is not None}
+    pictures = [name for name in files if os.path.splitext(name)[1].lower() in SUFFIXES]
+    labelled = {name: found["label"] for name in pictures if (found := wanted.fullmatch(name)) is not None}
     if labelled:
         return labelled, tuple(name for name in files if name not in labelled)
     if not folders:
         told = f"; the first of its files is {files[0]}" if files else ""
         raise RequestError(
-            f"{source} has neither files called {pattern} nor folders with photographs, one a class{told}; say with "
-            "--pattern how the files are called"
+            f"{source} has neither photographs called {pattern} nor folders with photographs, one a class{told}; "
+            "say with --pattern how the files are called"
         )
     if destination.absolute().is_relative_to(source):
         raise RequestError(f"{destination} lies in {source}, whose folders are classes; name another place")

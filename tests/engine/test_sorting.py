@@ -273,6 +273,17 @@ def test_what_cannot_be_split_is_refused_in_words(tmp_path: Path) -> None:
         plan_split(where, asked(source))
 
 
+def test_only_photographs_are_sorted(tmp_path: Path) -> None:
+    source = tmp_path / "all"
+    source.mkdir()
+    for number in range(3):
+        for name in (f"cat_{number}.jpg", f"dog_{number}.PNG", f"notes_{number}.txt"):
+            (source / name).write_bytes(b"x")
+    plan = plan_split(tmp_path / "sorted", Asked(str(source), 0.3, 0.0, "{label}_{id}", "copy", 0))
+    assert {file.label for file in plan.files} == {"cat", "dog"}
+    assert plan.left_out == ("notes_0.txt", "notes_1.txt", "notes_2.txt")
+
+
 def test_moving_a_symbolic_link_is_refused(tmp_path: Path) -> None:
     source = flat(tmp_path / "all")
     (source / "cat.99.jpg").symlink_to("cat.0.jpg")
