@@ -23,7 +23,8 @@ FOLDED = 3
 @dataclass(frozen=True)
 class Compared:
     """One run as it is compared. `metrics` are those of its best epoch, of the last one where none is best yet;
-    `memory` is the most that was measured, in bytes. What is not known is None."""
+    `memory` is the most that was measured, in bytes. `seconds` are those of its epochs, `running` all that it ran: with
+    decoding, cached features and pauses. What is not known is None."""
 
     run: str
     label: str
@@ -38,6 +39,7 @@ class Compared:
     macs: int | None = None
     memory: float | None = None
     seconds: float | None = None
+    running: float | None = None
     seconds_per_epoch: float | None = None
     device: str = ""
     curves: RunCurves | None = None
@@ -103,6 +105,7 @@ class ComparedReader:
             macs=sum(int(row.get("macs") or 0) for row in top) if top else None,
             memory=self._peak or None,
             seconds=spent or None,
+            running=view.seconds or None,
             seconds_per_epoch=view.seconds_per_epoch,
             device=view.device,
             curves=self._curves.read(),
@@ -179,12 +182,18 @@ def _costs(runs: Sequence[Compared]) -> list[Row]:
         row("parameters", [run.parameters for run in runs], count, False),
         row("MACs", [run.macs for run in runs], count, True),
         row("time", [run.seconds for run in runs], duration, True),
+        row("with preparation", [run.running for run in runs] if _prepared(runs) else [None], duration, True),
         row("a training epoch", [run.seconds_per_epoch for run in runs], duration, True),
         row("memory", [run.memory for run in runs], size, True),
     ]
     if any(run.device != first.device for run in runs):
         rows.append(Row(COST, "device", tuple(Cell(run.device or MISSING) for run in runs)))
     return [each for each in rows if any(cell.text != MISSING for cell in each.cells)]
+
+
+def _prepared(runs: Sequence[Compared]) -> bool:
+    """Whether any of the runs did much before its epochs, which their time leaves out."""
+    return any(run.running is not None and run.running > 1.1 * (run.seconds or 0.0) + 1.0 for run in runs)
 
 
 def _settings(runs: Sequence[Compared]) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ DEFAULT = (NAME, "data", BEST, "epochs", "time", "when")
 DEFAULT_SORT = ("when", True)
 METRIC_WIDTH = 11
 SHORT = {"accuracy": "acc", "balanced_accuracy": "bal acc", "top5": "top 5"}
+
+# The last part of the path that a source begins with.
+_PATH = re.compile(r"""[A-Za-z]+[(](?:path=)?(['"])(?:[^'"]*/)?([^'"/]+)/?\1""")
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,9 @@ def _name(run: Summary, now: float) -> Span:
 
 
 def _data(run: Summary, now: float) -> Span:
-    source = run.source
-    return (source.removesuffix("()") or MISSING, "dim")
+    # Of a folder or file its name: the source would be cut before it.
+    path = _PATH.match(run.source)
+    return (path[2] if path else run.source.removesuffix("()") or MISSING, "dim")
 
 
 def _best(run: Summary, now: float) -> Span:

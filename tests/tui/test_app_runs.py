@@ -327,7 +327,7 @@ async def test_damaged_newer_and_hostile_runs_are_rows_as_any_other(tmp_path: Pa
             assert "\u202e" not in text
         await pilot.press("home")
         await pilot.pause()
-        assert "[red]x[/] ␛]52" in screen_text(app)
+        assert "[red]x[" in screen_text(app)  # cut in the middle
         assert all(len(row) <= size[0] for row in screen_text(app).split("\n"))
         await pilot.press("down", "down")
         await pilot.pause(0.2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,16 @@ def test_only_what_differs_is_told_with_differences_to_the_baseline() -> None:
     assert rows["experiment", "seed"] == (Cell("0"), Cell("1"))
     assert ("experiment", "optimizer") not in rows
     assert ("cost", "memory") not in rows
+    assert ("cost", "with preparation") not in rows
     # What training says of itself matters less where there is a validation.
     assert rows["more metrics", "train/loss"][1].away == "-0.0500"
+
+
+def test_what_was_prepared_before_the_epochs_is_part_of_what_a_run_costs() -> None:
+    cached, plain = replace(run("a", 0.9, 10), running=60.0), replace(run("b", 0.9, 100), running=100.5)
+    rows = {row.name: row.cells for row in comparison([cached, plain])}
+    assert rows["time"][1] == Cell("1 m 40 s", "×10")
+    assert rows["with preparation"] == (Cell("1 m 00 s"), Cell("1 m 40 s", "×1.7"))
 
 
 def test_runs_without_anything_measured_are_compared_in_words() -> None:
