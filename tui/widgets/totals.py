@@ -7,13 +7,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from tui.output import count, size
-from tui.widgets.lines import Line, line, split, width_of
+from tui.widgets.lines import Line, Lines, line, split, width_of
 
 PARTS = ("weights", "gradients", "optimizer", "activations")
 # The recipe's words for what the forecast calls by its own.
 NAMES = {"optimizer": "optimizer state"}
 # What can be left out of 46.3 KiB, but not of 1.5 MiB.
 _DECIMAL = re.compile(r"(?<=[0-9]{2})[.][0-9]")
+
+
+class Totals(Lines):
+    """`totals` in the width there is, also where that comes later: a panel that is out of sight has none."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._told: tuple[Any, Any, int] = (None, None, 0)
+
+    def show(self, report: Any, problem: Any, layers: int) -> None:
+        self._told = (report, problem, layers)
+        self.set_lines(totals(*self._told, self.size.width))
+
+    def on_resize(self) -> None:
+        if self.lines:
+            self.show(*self._told)
 
 
 def totals(report: Any, problem: Any, layers: int, width: int) -> list[Line]:
