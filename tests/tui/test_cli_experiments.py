@@ -158,3 +158,10 @@ def test_one_name_is_found_without_its_kind(layerlab: CommandLine) -> None:
     assert told.status == 2
     assert "did you mean `Adam`?" in told.err
     assert layerlab("catalogue", "layer", "Conv2d").status == 2
+
+
+def test_check_looks_for_the_runs_whose_weights_are_asked_for(layerlab: CommandLine) -> None:
+    layers = "network.layers=[Upsample(32), Conv2d(3, 1), Backbone('squeezenet1_1', weights='run:nobody')]"
+    told = layerlab("check", "lenet", "--set", layers)
+    assert told.status == 2
+    assert "nobody" in told.err

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.errors import RequestError, did_you_mean
-from tui.cli.options import AllowOption, DataOption, DownloadOption, JsonOption, SetOption, allowed, data_folder, load
+from tui.cli.options import (
+    AllowOption,
+    DataOption,
+    DownloadOption,
+    JsonOption,
+    RunsOption,
+    SetOption,
+    allowed,
+    data_folder,
+    load,
+    store_folder,
+)
 
 if TYPE_CHECKING:
     from engine.check import Report
@@ -96,6 +107,7 @@ def _write_new(path: Path, text: str, force: bool) -> None:
 def check_file(
     file: Annotated[str, typer.Argument(metavar="FILE", help="An experiment, or the name of a preset.")],
     settings: SetOption = None,
+    runs: RunsOption = None,
     data: DataOption = None,
     download: DownloadOption = False,
     allow: AllowOption = None,
@@ -108,7 +120,7 @@ def check_file(
     """
     from tui.output import print_json
 
-    report = check_experiment(load(file, settings), data, download, allow)
+    report = check_experiment(load(file, settings), data, download, allow, store_folder(runs))
     if as_json:
         print_json(report.to_json())
     else:
@@ -117,15 +129,20 @@ def check_file(
         raise typer.Exit(RequestError.exit_code)
 
 
-def check_experiment(experiment: Experiment, data: Path | None, download: bool, allow: list[str] | None) -> Report:
-    """Look every name up and every shape through; raises RequestError where a name or an argument is wrong."""
+def check_experiment(
+    experiment: Experiment, data: Path | None, download: bool, allow: list[str] | None, store: Path | None = None
+) -> Report:
+    """Look every name up and every shape through; raises RequestError where a name or an argument is wrong.
+
+    Without a store, runs whose weights are asked for are not looked for: they may be trained before.
+    """
     from engine import catalogue
     from engine.check import check
     from engine.data.info import Place
 
     for module in allowed(allow):
         catalogue.allow(module)
-    return check(experiment, Place(data_folder(data), download))
+    return check(experiment, Place(data_folder(data), download), store)
 
 
 def show_report(report: Report) -> None:
