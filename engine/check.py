@@ -17,10 +17,9 @@ from engine.backbone_rows import measured, single_value_norm
 from engine.build import init_problem
 from engine.calls import Call
 from engine.data.augment import AUGMENTATIONS
-from engine.data.files import size_text
+from engine.data.cache_folder import too_large
 from engine.data.info import DataInfo, Missing, Place
 from engine.data.photographs import Photographs
-from engine.data.picture_cache import fits_cache
 from engine.data.prepare import check_data
 from engine.data.sources import build_source
 from engine.device import autocast_type, resolve
@@ -368,12 +367,9 @@ def _data_warnings(experiment: Experiment, info: DataInfo) -> list[str]:
             f"validated on that, and {experiment.data.validation} holds nothing out of the training part"
         )
     samples = sum(count for count in (info.train, info.validation, info.test) if count is not None)
-    if isinstance(build_source(experiment.data.source), Photographs) and not fits_cache(samples, info.input_shape):
-        warnings.append(
-            f"decoded, the photographs take {size_text(samples * math.prod(info.input_shape))}, more than the cache "
-            "may have: they are decoded again in every epoch, which is slow; take a smaller size=, or allow more with "
-            "LAYERLAB_CACHE_GIB"
-        )
+    if isinstance(build_source(experiment.data.source), Photographs):
+        large = too_large(samples * math.prod(info.input_shape))
+        warnings += [large] if large is not None else []
     return warnings
 
 

@@ -211,6 +211,22 @@ def limit_text(wanted: int) -> str:
     return f"the {size_text(bound())} that the cache may have (LAYERLAB_CACHE_GIB) leave beside what is in use"
 
 
+AGAIN = "they are decoded again in every epoch, which is slow"
+
+
+def too_large(size: int) -> str | None:
+    """What to say of photographs that take so many bytes once decoded, where the bound is less; None where it is not.
+
+    A check says it before a run, and the run when it reads them: in the same words, so that it is told once.
+    """
+    if size <= bound():
+        return None
+    return (
+        f"decoded, the photographs take {size_text(size)}, more than {limit_text(size)}: {AGAIN}; take a smaller "
+        "size=, or a larger bound"
+    )
+
+
 def _remove_unused(folder: Path) -> bool:
     try:
         descriptor = os.open(folder / _LOCK, os.O_RDWR)

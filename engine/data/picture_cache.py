@@ -92,11 +92,13 @@ def provide(listing: Listing, settings: Settings, place: Place, *, skip: bool) -
     try:
         if cache_folder.make_room(wanted):
             return _made(key, listing, settings, place, marks, gone, skip=skip, stale=stale)
-        reason = f"the decoded photographs take {size_text(wanted)}, more than {cache_folder.limit_text(wanted)}"
+        limit = cache_folder.limit_text(wanted)
+        reason = cache_folder.too_large(len(listing.files) * int(np.prod(settings.shape))) or (
+            f"the decoded photographs take {size_text(wanted)}, more than {limit}: {cache_folder.AGAIN}"
+        )
     except OSError as error:
-        reason = f"the cache {cache_folder.cache_folder()} cannot be written: {error.strerror}"
-    reason += ": they are decoded again in every epoch, which is slow"
-    known = _known(f"{key}-live", listing, settings)
+        reason = f"the cache {cache_folder.cache_folder()} cannot be written: {error.strerror}: {cache_folder.AGAIN}"
+    known = _known(f"{key}-live", listing, settings, reason)
     if known is not None:
         if _usable(known, listing, settings, skip=skip):
             return known
@@ -115,11 +117,6 @@ def _usable(known: Decoded, listing: Listing, settings: Settings, *, skip: bool)
             continue
         return False
     return True
-
-
-def fits_cache(samples: int, shape: tuple[int, ...]) -> bool:
-    """Whether so many decoded photographs of this shape fit within the cache's bound."""
-    return samples * int(np.prod(shape)) <= cache_folder.bound()
 
 
 def _marks(listing: Listing, settings: Settings, skip: bool) -> tuple[list[bytes], dict[int, str]]:
@@ -155,8 +152,9 @@ def _key(settings: Settings, marks: Sequence[bytes]) -> str:
     return digest.hexdigest()[:32]
 
 
-def _known(key: str, listing: Listing, settings: Settings) -> Decoded | None:
-    """An entry of the cache, None where there is none; one that is torn or foreign is thrown away."""
+def _known(key: str, listing: Listing, settings: Settings, reason: str = "") -> Decoded | None:
+    """An entry of the cache, None where there is none; one that is torn or foreign is thrown away. `reason`: why it is
+    without its pictures now, whatever it was then."""
     held = cache_folder.hold(KIND, key)
     if held is None:
         if os.path.lexists(cache_folder.cache_folder() / KIND / key):
@@ -178,7 +176,7 @@ def _known(key: str, listing: Listing, settings: Settings) -> Decoded | None:
         held.close()
         cache_folder.throw_away(KIND, key)
         return None
-    notes = _notes(listing, left_out, index["misnamed"], index["reason"])
+    notes = _notes(listing, left_out, index["misnamed"], reason or index["reason"])
     return Decoded(key.removesuffix("-live"), pixels, sums.reshape(rows, channels, 2), left_out, passing, notes)
 
 

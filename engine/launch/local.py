@@ -124,7 +124,8 @@ def _session(arguments: Arguments, mailbox: Mailbox, writer: RunWriter, known: d
     else:
         prepared = ready()
     for note in prepared.notes:
-        writer.put(Message("warning", note))
+        if note not in report.warnings:  # what the check has told already
+            writer.put(Message("warning", note))
     session = Session(
         report.experiment, report.task, report.propagations, prepared, mailbox, report.memory, cached, weights
     )

@@ -14,13 +14,16 @@ from torch import nn
 
 from engine import catalogue
 from engine.build import build_network
+from engine.calls import parse_call
 from engine.check import Report, check
+from engine.data import build_source
 from engine.data.info import Place
 from engine.errors import RequestError
 from engine.freezing import thaw
 from engine.shapes import apply_fix
 from engine.spec import Experiment, parse_experiment
 from engine.stepping import set_training
+from tests.engine.pictures import labelled_files
 from tests.engine.training import experiment
 
 
@@ -358,3 +361,23 @@ def test_a_norm_layer_takes_batches_of_one_where_it_is_frozen_with_all_that_trai
     set_training(network)
     with pytest.raises(ValueError, match="more than 1 value per channel") if words else nullcontext():
         network(torch.rand(1, 1, 8, 8))
+
+
+def test_a_cache_that_is_too_small_is_told_by_check_and_run_in_the_same_words(tmp_path, monkeypatch):
+    pets = labelled_files(tmp_path / "pets")
+    call = parse_call(f"LabelledFiles('{pets}', size=48)")
+    place = Place(tmp_path)
+
+    def told() -> list[list[str]]:
+        spec = experiment("mlp", f"data.source={call}")
+        return [list(check(spec, place).warnings), list(build_source(call).load(place).notes)]
+
+    for bound in ("0.00005", "0.00003"):
+        # What was kept of the set under another bound tells of that no more.
+        monkeypatch.setenv("LAYERLAB_CACHE_GIB", bound)
+        before, reading = told()
+        (words,) = [text for text in before if "decoded again in every epoch" in text]
+        assert words in reading
+        assert "LAYERLAB_CACHE_GIB" in words
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", "1")
+    assert not any("decoded again" in text for texts in told() for text in texts)
