@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.events import Key
 
 from engine.spec import Experiment
-from tui.checker import Answer, Check, Checked, Checker, engine_check
+from tui.checker import Answer, Check, Checked, Checker, engine_check, findings
 from tui.commands import COMMANDS, EVERYWHERE, RUN, Command, bindings
 from tui.commands.everywhere import HINT
 from tui.draft import Draft
@@ -167,7 +167,7 @@ class LayerlabApp(TypeAhead):
         self.report, self._placed, self.checked = answer.report, answer.problem, True
         self._finding = (answer.error, bool(answer.error))
         if answer.report is not None and self.problem is None:
-            self._finding = ("\n".join(f"⚠ {warning}" for warning in answer.report.warnings), False)
+            self._finding = (findings(answer.report), False)
         self.stored.want()
         self.show()
 
@@ -262,10 +262,10 @@ class LayerlabApp(TypeAhead):
         screen = self.workspace()
         if screen is not None and screen.children:
             screen.show()
-            screen.show_notice(*self._notices())
+            screen.show_notice(*self.notices())
             screen.show_header()
 
-    def _notices(self) -> tuple[tuple[str, bool], ...]:
+    def notices(self) -> tuple[tuple[str, bool], ...]:
         # What the check found is about what is composed.
         return (self._finding, self._notice) if self.mode_shown == "compose" else (self._notice,)
 
@@ -274,7 +274,7 @@ class LayerlabApp(TypeAhead):
         self._notice = (text, wrong)
         screen = self.workspace()
         if screen is not None:
-            screen.show_notice(*self._notices())
+            screen.show_notice(*self.notices())
 
     def run_changed(self, curves: bool) -> None:
         """The run that is shown has told something new."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine.calls import Call, Value, format_value, parse_value
 from engine.errors import RequestError
-from tui.stepping import stepped
+from tui.stepping import BEGINNINGS, stepped
 
 if TYPE_CHECKING:
     from engine.entry import Entry, Parameter
@@ -157,14 +157,16 @@ class CallDraft:
         self.put(index, UNSET)
 
     def step(self, index: int, step: int) -> bool:
-        """The next value up (1) or down (-1): of a number, a flag or a choice. Whether there was one."""
+        """The next value up (1) or down (-1): of a number, a flag or a choice; of a number that has to be given and is
+        not yet, where it begins. Whether there was one."""
         argument = self.arguments[index]
         if argument.form in ("flag", "choice"):
             return self.cycle(index, step)
         now = _value_of(argument)
         if isinstance(now, int) and not isinstance(now, bool) and not re.search(r"\bint\b", argument.type):
             now = float(now)  # PyTorch writes some defaults of numbers as 0
-        value = stepped(argument.name, now, step)
+        missing = argument.required and not argument.given
+        value = BEGINNINGS.get(argument.name) if missing else stepped(argument.name, now, step)
         if value is None:
             return False
         self.put(index, value)

@@ -66,6 +66,17 @@ def engine_check(
     return check(experiment, Place(data_folder, download), store)
 
 
+def findings(report: Any) -> str:
+    """What a check says of an experiment that could be trained, a line each: its warnings, and weights that a run would
+    have to fetch. Of data that is missing the recipe tells."""
+    found = list(report.warnings)
+    for missing in report.missing:
+        if missing.what != report.experiment.data.source.name:
+            file = f"{', '.join(missing.files)} in {missing.folder}"
+            found.append(f"{missing.what} are not here: a run wants `layerlab --download`, or the file {file}")
+    return "\n".join(f"⚠ {text}" for text in found)
+
+
 # Fields that are one call, and where their names are looked up.
 KINDS = {"task": "tasks", "data.source": "sources", "data.validation": "validations", "loss": "losses",
          "optimizer": "optimizers", "scheduler": "schedulers"}  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engine.calls import Call
 from engine.errors import RequestError
 from tui import layer_tree
-from tui.frozen_modules import BACKBONE, toggled, until_of
+from tui.frozen_modules import BACKBONE, toggled
 from tui.layer_tree import CONTAINERS, INPUT, Edit, Layers, Span, chains, holder, read, span_of, written
 from tui.screens.adder import Adder
 from tui.screens.form import CallForm
@@ -31,15 +31,6 @@ WRAPPINGS = {
     "Parallel": (Call("Parallel"), "each a branch on the same input, joined along the channels"),
     "Parallel, added": (Call("Parallel", (), (("merge", "add"),)), "each a branch on the same input, added up"),
 }
-
-
-def head_of(call: Call) -> tuple[str, ...]:
-    """The modules of a Backbone that give the scores; one that is cut before its head has none."""
-    # Torch is there: rows of the check are.
-    from engine.backbones import head_paths
-
-    name = call.args[0] if call.args else call.get("name")
-    return head_paths(str(name)) if until_of(call) is None else ()
 
 
 class NetworkEditing:
@@ -234,10 +225,11 @@ class NetworkEditing:
         call = layer_tree.at(layers, table.path)
         if call.name != BACKBONE:
             raise RequestError(f"{table.module} is part of {call.name}, which can be frozen as a whole")
-        if self._app.report is None:
-            # Which of them are trained is what the check counts.
+        report = self._app.report
+        if report is None:
+            # Which of them are trained, and which give the scores, is what the check finds out.
             raise RequestError("the network is still being checked: try again in a moment")
-        new = toggled(call, table.modules, table.module, head_of(call))
+        new = toggled(call, table.modules, table.module, report.pretrained.heads.get(table.path, ()))
         return layer_tree.replace(layers, span_of(table.path), (new,))
 
     def unfold(self) -> None:

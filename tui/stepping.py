@@ -35,6 +35,14 @@ AT_LEAST_ONE = SIZES | frozenset(
         "output_size",
     }
 )
+# Where numbers begin that have to be given: what people try first.
+BEGINNINGS: dict[str, int | float] = {
+    "T_0": 10, "base_lr": 0.001, "degrees": 10.0, "dim": 1, "downscale_factor": 2, "embedding_dim": 64, "gamma": 0.9,
+    "groups": 2, "hidden_size": 64, "kernel_size": 3, "max_lr": 0.1, "n": 2, "nhead": 4, "norm_type": 2.0,
+    "num_embeddings": 1000, "num_groups": 4, "num_heads": 4, "num_layers": 2, "out_channels": 32, "out_features": 64,
+    "output_size": 1, "padding": 1, "sparsity": 0.1, "std": 0.1, "step_size": 10, "swa_lr": 0.01, "threshold": 0.0,
+    "upscale_factor": 2, "val": 0.0, "value": 0.0,
+}  # fmt: skip
 _ROUND = (1.0, 2.0, 5.0)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from textual.binding import Binding, BindingType
 
 from tui.commands import compare, compose, everywhere, runs, train
@@ -80,6 +82,9 @@ def bindings(*scopes: str) -> list[BindingType]:
     ]
 
 
-def footer(where: str) -> list[Command]:
-    """What the last line of a screen names, in order."""
-    return [command for command in commands_for(where) if command.footer]
+def footer(where: str, states: Collection[str] = ()) -> list[Command]:
+    """What the last line of a screen names where these states hold, in order."""
+    known = commands_for(where)
+    first = [command for command in known if command.first in states]
+    rest = [command for command in known if command.footer and command not in first]
+    return [command for command in (*first, *rest) if not command.when or command.when in states]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tui.commands.declaration import COMPOSE, FIX, REDO, UNDO, Command
 
 INTERRUPTED = "a run was interrupted"
+# What holds on this screen alone.
+MODULES = "a layer with modules of its own is selected"
 
 COMMANDS = (
     Command("add", "a", "a", "add", "Add a layer after the selected one", COMPOSE),
@@ -34,8 +36,8 @@ COMMANDS = (
     Command("cut", "X", "X", "cut", "Cut the selected layers", COMPOSE, False),
     Command("copy", "y", "y", "copy", "Copy the selected layers", COMPOSE, False),
     Command("paste", "P", "P", "paste", "Paste what was cut or copied after the selected layer", COMPOSE, False),
-    Command("freeze", "f", "f", "freeze", "Freeze the selected layers or module, or train them", COMPOSE, False),
-    Command("unfold", "space", "space", "modules", "Show what a Backbone is made of, or hide it", COMPOSE, False),
+    Command("freeze", "f", "f", "freeze", "Freeze what is selected, or train it", COMPOSE, False, first=MODULES),
+    Command("unfold", "space", "space", "modules", "Show or hide a Backbone's modules", COMPOSE, False, first=MODULES),
     Command("redo", "U,ctrl+y", "U", "redo", "Redo the change that was undone last", COMPOSE, False, when=REDO),
     Command("resume", "R", "R", "resume", "Go on with the run that was interrupted", COMPOSE, False, when=INTERRUPTED),
     Command("go_to_problem", "exclamation_mark", "!", "go to problem", "Go to the layer that fails", COMPOSE, False),

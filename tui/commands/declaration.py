@@ -27,7 +27,7 @@ class Command:
     """`id` names the action (`action_<id>` on the application or the screen), `keys` are Textual's names of keys
     separated by commas, "" where only the palette leads to it; `shown` is how the first is written, `label` stands in
     the footer, `line` in the help; `when` is the state in which it can be used, "" in all. `footer`: whether it is one
-    of the few that matter most on its screen."""
+    of the few that matter most on its screen; `first` is a state in which it comes before them."""
 
     id: str
     keys: str
@@ -37,6 +37,7 @@ class Command:
     where: str
     footer: bool = True
     when: str = ""
+    first: str = ""
 
     @property
     def action(self) -> str:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.events import Paste
+from textual.events import DescendantFocus, Paste
 
+from engine.errors import RequestError
 from tui.commands import COMPOSE, PANELS, bindings
-from tui.commands.compose import INTERRUPTED
-from tui.layer_tree import INPUT
+from tui.commands.compose import INTERRUPTED, MODULES
+from tui.frozen_modules import is_frozen
+from tui.layer_tree import INPUT, at
 from tui.network_editing import NetworkEditing
 from tui.screens.recipe_side import RecipeSide
 from tui.widgets.layer_table import LayerTable
-from tui.widgets.lines import Line, Lines, line
+from tui.widgets.lines import Line, line
 from tui.widgets.panel import Panel
 from tui.widgets.recipe import Recipe
 from tui.widgets.rows import Rows
-from tui.widgets.totals import totals
+from tui.widgets.totals import Totals
 
 if TYPE_CHECKING:
+    from tui.commands import Command
     from tui.draft import Draft
+    from tui.frozen_modules import Module
 
 
 class ComposeScreen(RecipeSide):
@@ -35,7 +40,7 @@ class ComposeScreen(RecipeSide):
         self._network = NetworkEditing(self.app, lambda: self.layer_table)
 
     def panels(self) -> Iterable[Panel]:
-        yield Panel("Network", LayerTable(id="layers"), Lines(id="totals"), id="network")
+        yield Panel("Network", LayerTable(id="layers"), Totals(id="totals"), id="network")
         yield Panel("Recipe", Recipe(id="settings"), id="recipe")
 
     @property
@@ -52,10 +57,10 @@ class ComposeScreen(RecipeSide):
         checking = not self.app.checked
         layers = self.draft.layers
         self.layer_table.show(layers, self.draft.setting("data.source"), report, problem, checking)
-        summary = self.query_one("#totals", Lines)
+        summary = self.query_one(Totals)
         if not checking or not layers or not summary.lines:
             # While the check looks, what it said last stays: numbers that come and go cannot be read.
-            summary.set_lines(totals(report, problem, len(layers), summary.size.width))
+            summary.show(report, problem, len(layers))
         self.show_recipe(report, problem)
 
     def subject(self) -> Line:
@@ -191,7 +196,26 @@ class ComposeScreen(RecipeSide):
         self.app.filing.open()
 
     def states(self) -> set[str]:
-        return super().states() | ({INTERRUPTED} if self.app.interrupted is not None else set())
+        holds = {INTERRUPTED: self.app.interrupted is not None, MODULES: bool(self._modules)}
+        return super().states() | {state for state, there in holds.items() if there}
+
+    @property
+    def _modules(self) -> list[Module]:
+        """What the check found of the modules of the layer that keys go to."""
+        return [] if self._in_recipe() else self.layer_table.modules
+
+    def label_of(self, command: Command) -> str:
+        if command.id == "freeze" and self._modules:
+            table = self.layer_table
+            module = next((one for one in table.modules if one.path == table.module), None)
+            with suppress(RequestError):  # the draft may be ahead of what is drawn
+                frozen = is_frozen(at(self.draft.layers, table.path)) if module is None else not module.trainable
+                return "train" if frozen and (module is None or module.parameters) else command.label
+        return super().label_of(command)
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        # Which keys are named depends on where they go.
+        self.show_header()
 
     def action_resume(self) -> None:
         run = self.app.interrupted
@@ -208,3 +232,5 @@ class ComposeScreen(RecipeSide):
     def on_rows_chosen(self, event: Rows.Chosen) -> None:
         if event.twice:
             self.action_edit()
+        else:
+            self.show_header()

@@ -169,8 +169,20 @@ class CallForm(Dialogue[Call | None]):
             self.action_step(step)
 
     def action_step(self, step: int) -> None:
-        if self._argument is not None and self._draft.step(self._index, step):
+        argument = self._argument
+        if argument is None:
+            return
+        if self._draft.step(self._index, step):
             self._changed()
+            return
+        if not argument.given and argument.default in ("", "None"):
+            why = "has no number to step from: = types one"
+        elif argument.form == "number":
+            why = f"goes no {'higher' if step > 0 else 'lower'}"
+        else:
+            why = "has no steps: = types it"
+        self._complaint = f"{argument.name} {why}"
+        self._say()
 
     def action_reset(self) -> None:
         if self._argument is not None:

@@ -87,7 +87,8 @@ class TrainScreen(TrainCharts):
         """Draw all but the curves; where there is no run yet, how to begin one."""
         view = self.app.view
         self.query_one(Progress).show(view)
-        self.query_one(ModuleTree).show(view.modules if view else (), view.measured if view else None)
+        modules, measured = (view.modules, view.measured) if view else ((), None)
+        self.query_one(ModuleTree).show(modules, measured, max(view.epoch, 1) if view else 1)
         self.query_one(MemoryMeter).show(view.telemetry if view else ())
         self.query_one(Log).show(self.app.run_watch.log if self.app.run_watch is not None else ())
 

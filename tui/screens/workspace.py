@@ -14,11 +14,11 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui.commands import COMMANDS, FIX, IDLE, LIVE, MARKED, REDO, SHOWN, UNDO, footer
-from tui.safe import safe_lines
+from tui.commands import COMMANDS, COMPOSE, FIX, IDLE, LIVE, MARKED, REDO, SHOWN, UNDO, footer
 from tui.widgets.lines import Line
 from tui.widgets.panel import Panel
 from tui.widgets.status import Footer, Header
+from tui.widgets.wrapped import READ_ON, wrapped
 
 if TYPE_CHECKING:
     from tui.app import LayerlabApp
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SMALLEST = (80, 24)
 NEXT_PANEL = next(command for command in COMMANDS if command.id == "next_panel")
 ONE_PANEL_BELOW = 110
+# Lines that there is always room for above the keys; a third of the screen where that is more.
+LEAST_TOLD = 4
 
 
 def too_small(size: Size) -> bool:
@@ -150,6 +152,20 @@ class Workspace(Screen[None]):
         # A panel that was not displayed can take the focus only after it is.
         self.app.after_drawing(panel.focus_inside)
 
+    def action_read_on(self) -> None:
+        """Show all that is told now, and what the check found wrong."""
+        # A dialogue knows of workspaces.
+        from tui.screens.told import Told
+
+        texts = [text for text, _ in self.app.notices() if text]
+        problem = self.app.problem if self.where == COMPOSE else None
+        if problem is not None and not any(problem.message in text for text in texts):
+            texts.insert(0, problem.message)
+        if texts:
+            self.app.push_screen(Told(texts))
+        else:
+            self.app.tell("nothing is told at the moment")
+
     def action_jump(self) -> None:
         """Label every panel with a letter, and go to the one whose letter comes next."""
         # A dialogue knows of workspaces.
@@ -214,21 +230,26 @@ class Workspace(Screen[None]):
         counts = {"runs": len(app.stored.rows), "compare": len(app.marks), "train": len(app.running.queue)}
         self.query_one(Header).show(self.where, self.subject(), app.running.live, counts)
         states = self.states()
-        commands = footer(self.where)
+        commands = footer(self.where, states)
         if self.has_class("-one"):
             # The others are out of sight: which key leads to them comes first.
             commands = [NEXT_PANEL, *commands]
         self.query_one(Footer).show(
-            [
-                (app.settings.shown_key(command), self.label_of(command), command.where)
-                for command in commands
-                if not command.when or command.when in states
-            ]
+            [(app.settings.shown_key(command), self.label_of(command), command.where) for command in commands]
         )
 
     def show_notice(self, *notices: tuple[str, bool]) -> None:
-        """Say something above the keys: texts, and whether each tells of something wrong. Without one the line goes."""
-        said = [(("✗ " if wrong else "") + safe_lines(text), wrong) for text, wrong in notices if text]
+        """Say something above the keys: texts, and whether each tells of something wrong. Without one the line goes;
+        where they are more than a third of the screen, a key shows the rest."""
+        given = [(("✗ " if wrong else "") + text, wrong) for text, wrong in notices if text]
+        width, room = self.size.width - 2, max(self.size.height // 3, LEAST_TOLD)
+        read_on = self.app.settings.with_keys(READ_ON)
+        said: list[tuple[str, bool]] = []
+        for index, (text, wrong) in reversed(list(enumerate(given))):
+            # What was told last matters most: of the others at least a line is left.
+            lines = wrapped(text, width, max(room - index, 1), read_on)
+            said[:0] = [(row, wrong) for row in lines]
+            room -= len(lines)
         content = Content("\n").join(Content.styled(text, "$error" if wrong else "") for text, wrong in said)
         notice = self.query_one("#notice", Static)
         notice.set_class(bool(said), "-said")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +15,8 @@ from tui.output import count, shape
 from tui.widgets.lines import Line, fit, line, split
 from tui.widgets.module_rows import holder_of, modules_of, shaping
 from tui.widgets.rows import VIM_KEYS, Rows
+from tui.widgets.trained import Thaws, begins, mark, spoken
+from tui.widgets.wrapped import READ_ON, wrapped
 
 if TYPE_CHECKING:
     from engine.nodes import Row
@@ -58,7 +59,7 @@ class LayerTable(Rows):
         "edited like any other layer. "
         "▸ has modules of its own: → or {compose.unfold} shows them, and {compose.freeze} freezes the one under the "
         "cursor; they cannot be moved or edited. "
-        "❄ marks what is not trained. MACs: multiply-accumulates of one sample's way forward."
+        "❄ marks what is not trained, ◐ what is so in part. MACs: multiply-accumulates of one sample's way forward."
     )
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -73,6 +74,7 @@ class LayerTable(Rows):
         self._known: dict[str, tuple[Call, Row]] = {}
         # The rows of what stands in layers that are no containers of layers, by the path of the layer.
         self._inside: dict[str, list[Row]] = {}
+        self._thaws: Mapping[str, Thaws] = {}
         self._known_source = ""
         self._known_problem: tuple[tuple[tuple[str, Call], ...], Any] | None = None
         self._given = PENDING
@@ -239,14 +241,8 @@ class LayerTable(Rows):
             paths += [None] * len(EMPTY)
         self._paths = paths
         wide = self.size.width >= WIDE
-        self.set_rows(
-            rows,
-            [
-                self._columns(
-                    " ", "#", line(("layer", "dim")), "output", "parameters", "MACs", "trained" if wide else ""
-                )
-            ],
-        )
+        trained = "trained" if wide else ""
+        self.set_rows(rows, [self._columns(" ", "#", line(("layer", "dim")), "output", "parameters", "MACs", trained)])
         self._keep_cursor(cursor)
 
     def _keep_cursor(self, path: str) -> None:
@@ -278,7 +274,7 @@ class LayerTable(Rows):
         if report is not None:
             rows = {row.path: row for row in report.rows}
             self._known = {one.path: (one.call, rows[one.path]) for one in flat if one.path in rows}
-            self._inside = modules_of(report.rows, flat)
+            self._inside, self._thaws = modules_of(report.rows, flat), report.pretrained.thaws
             self._known_source, self._given = source, shape(report.info.input_shape)
         if not checking:
             before = tuple((one.path, one.call) for one in flat)
@@ -310,7 +306,7 @@ class LayerTable(Rows):
     def _layer(self, one: Listed, row: Row | None, checking: bool) -> Line:
         mark = "▌" if one.path in self._marked else " "
         number = one.path if one.depth == 0 else ""
-        name = self._called(one, "")
+        name = (*self._called(one, ""), *self._begins(row))
         if row is None:
             frozen = "❄" if one.call.get("frozen") is True else ""
             return self._columns(mark, number, name, PENDING if checking else "", "", "", frozen)
@@ -321,14 +317,15 @@ class LayerTable(Rows):
         )  # fmt: skip
 
     def _trained(self, row: Row) -> str:
-        wide = self.size.width >= WIDE
-        if not row.parameters:
-            return ""
-        if row.trainable == row.parameters:
-            return "yes" if wide else ""
-        if not row.trainable:
-            return "❄ no" if wide else "❄"
-        return f"❄ {100 * row.trainable // row.parameters} %" if wide else "◐"
+        words = spoken if self.size.width >= WIDE else mark
+        return words(row.parameters, row.trainable, self._thaws.get(row.path, ()))
+
+    def _begins(self, row: Row | None) -> Line:
+        """From when on a row trains, behind its name where no column has room for it."""
+        if row is None or self.size.width >= WIDE:
+            return ()
+        first = begins(row.trainable, self._thaws.get(row.path, ()))
+        return ((f"  {first}", "accent"),) if first else ()
 
     def _called(self, one: Listed, style: str) -> Line:
         call = one.call.without("frozen") if one.call.get("frozen") is True else one.call
@@ -354,7 +351,8 @@ class LayerTable(Rows):
         """A module of a layer: its own name, and what it is."""
         name = row.path.removeprefix(f"{one.path}.")
         depth = one.depth + 1 + name.count(".")
-        what = line(("  " * depth, ""), (name.rpartition(".")[2], ""), (f"  {row.call}", "dim"))
+        named = line(("  " * depth, ""), (name.rpartition(".")[2], ""))
+        what = (*named, *self._begins(row), (f"  {row.call}", "dim"))
         parameters = count(row.parameters) if row.parameters else ""
         macs = count(row.macs) if row.macs else ""
         return self._columns(" ", "", what, shape(row.output_shape), parameters, macs, self._trained(row))
@@ -364,7 +362,7 @@ class LayerTable(Rows):
     ) -> Line:
         width = self.size.width
         # One cell more than is needed: a scrollbar may stand there.
-        last = 11 if width >= WIDE else 3
+        last = (18 if self._thaws else 11) if width >= WIDE else 3
         room = max(width - NUMBER - 2 - self._shapes - PARAMETERS - MACS - last, 8)
         style = "dim" if number == "#" else ""
         return (
@@ -390,7 +388,7 @@ class LayerTable(Rows):
         message = problem.message.removeprefix(f"`{problem.call}`: ").removeprefix(f"{problem.call}: ")
         if problem.expected and "got (" in message:
             message = f"got {shape(problem.found)}, wants {problem.expected}"
-        texts = textwrap.wrap(message, width)[:MOST_TOLD] or [""]
+        texts = wrapped(message, width, MOST_TOLD, self.with_keys(READ_ON))
         lines = [line((" " * (NUMBER + 2), ""), (text, "bad")) for text in texts]
         if problem.fix is not None:
             fix = line((" " * (NUMBER + 2), ""), "fix: ", (problem.fix.text, "strong"))

@@ -13,6 +13,7 @@ from textual.binding import Binding
 from tui.output import count, shape
 from tui.widgets.lines import Line, fit, line
 from tui.widgets.rows import Rows
+from tui.widgets.trained import begins, mark
 
 EMPTY = "the modules stand here once a run has begun"
 # An update this small relative to the weights teaches next to nothing, one this large forgets what was learned; around
@@ -42,6 +43,8 @@ COLUMNS = (
     Column("output", "output", 16),
 )
 SHOWN = ("output", "parameters", "weight_norm", "grad_norm", "update_ratio")
+# Without a gradient these have nothing to say: there stands from which epoch on a module trains.
+LATER = ("grad_norm", "update_ratio")
 
 
 class ModuleTree(Rows):
@@ -49,8 +52,8 @@ class ModuleTree(Rows):
 
     HELP = """Each module with its parameters and, while it trains, with the norms of its weights and gradients (before
     clipping) and Δ/w, the size of one update relative to the weights. Around 1e-3 is usual; below 1e-6 hardly anything
-    is learned, above 1e-1 what was learned is overwritten, and both are marked ⚠. ❄ is frozen: not trained; ◐ is
-    so in part.
+    is learned, above 1e-1 what was learned is overwritten, and both are marked ⚠. ❄ is frozen: not trained, or not
+    before the epoch that is named; ◐ is so in part.
     A ReLU tells the share of its units that never fire. More room shows more columns."""
     BINDINGS: ClassVar = [
         Binding("enter", "turn", "Fold or unfold what the module holds", show=False),
@@ -63,6 +66,9 @@ class ModuleTree(Rows):
         super().__init__(id=id)
         self._modules: Sequence[dict[str, Any]] = ()
         self._measured: Mapping[str, Mapping[str, Any]] = {}
+        self._epoch = 1
+        # Cells behind the columns, of what is thawed later.
+        self._behind = 0
         self._folded: set[str] = set()
         self._names: list[str] = []
         self._parents: list[int] = []
@@ -70,11 +76,18 @@ class ModuleTree(Rows):
         self._visible: list[int] = []
         self._drawn: tuple[Any, ...] = ()
 
-    def show(self, modules: Sequence[dict[str, Any]], measured: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        """Draw `modules`, rows as `events.Started` records them, with `measured`, a row by path as `RunView` has it."""
-        old, self._drawn = self._drawn, (modules, measured, self.size.width)
-        if old[:2] and old[0] is modules and old[1] is measured and old[2] == self.size.width:
+    def show(
+        self,
+        modules: Sequence[dict[str, Any]],
+        measured: Mapping[str, Mapping[str, Any]] | None = None,
+        epoch: int = 1,
+    ) -> None:
+        """Draw `modules`, rows as `events.Started` records them, with `measured`, a row by path as `RunView` has it;
+        `epoch` is the one under way, from 1: what it has thawed trains."""
+        old, self._drawn = self._drawn, (modules, measured, self.size.width, epoch)
+        if old[:2] and old[0] is modules and old[1] is measured and old[2:] == self._drawn[2:]:
             return
+        self._epoch = epoch
         if modules is not self._modules:
             known = {str(item.get("path", "")) for item in self._modules}
             self._modules = modules
@@ -85,7 +98,7 @@ class ModuleTree(Rows):
 
     def on_resize(self, event: Any) -> None:
         super().on_resize(event)
-        self.show(self._modules, self._measured)
+        self.show(self._modules, self._measured, self._epoch)
 
     def _read(self) -> None:
         """Names, and where each module stands; number -1 is the whole network."""
@@ -160,7 +173,8 @@ class ModuleTree(Rows):
             return
         columns = self._columns()
         # One cell more than the mark takes: a scrollbar may stand there.
-        room = max(self.size.width - sum(column.width for column in columns) - 4, 8)
+        self._behind = self._room_behind(columns)
+        room = max(self.size.width - sum(column.width for column in columns) - 4 - self._behind, 8)
         longest = max(2 * depth + cell_len(text) for depth, text in zip(self._depths, self._names, strict=True))
         name = min(room, max(longest + 2, NAME))
         self._visible = [-1, *(at for at in range(len(self._modules)) if not self._hidden(at))]
@@ -192,18 +206,34 @@ class ModuleTree(Rows):
             (fit(text, max(name - 2 * depth - 2, 1)), "strong" if at < 0 else ""),
         ]
         dead = _known(measured.get("dead"))
-        for column in columns:
+        first = begins(trainable, _thaws(module), self._epoch)
+        instead = columns[-len(LATER) :] if first and not self._behind else []
+        for column in columns[: len(columns) - len(instead)]:
             value, style = _cell(column, module, measured)
             if column.key == "update_ratio" and dead:
                 value, style = f"{100 * dead:.0f} % dead", "accent" if dead >= DEAD else "dim"
             spans.append((fit(value, column.width, right=True), style))
+        if instead:
+            spans.append((fit(first, sum(column.width for column in instead), right=True), "accent"))
         # Half a disc: part of it is frozen, and unfolding it tells what.
-        mark = "" if trainable >= parameters else " ❄" if not trainable else " ◐" if at >= 0 else ""
-        return (*spans, (mark, "accent"))
+        sign = mark(parameters, trainable, _thaws(module), self._epoch)
+        if at < 0 and sign == "◐":
+            sign = ""
+        after = f" {first}" if first and self._behind else ""
+        return (*spans, (f" {sign}{after}" if sign else "", "accent"))
+
+    def _room_behind(self, columns: Sequence[Column]) -> int:
+        """The room behind the columns for what is thawed later. What does not train yet has no gradient: where columns
+        are there for it, that is told in their place."""
+        if tuple(column.key for column in columns[-len(LATER) :]) == LATER:
+            return 0
+        later = (begins(_whole(one.get("trainable")), _thaws(one), self._epoch) for one in self._modules)
+        return max((len(text) + 1 for text in later if text), default=0)
 
     def _whole_network(self) -> dict[str, Any]:
         top = [item for item, parent in zip(self._modules, self._parents, strict=True) if parent < 0]
-        return {name: sum(_whole(item.get(name)) for item in top) for name in ("parameters", "trainable")}
+        counted = {name: sum(_whole(item.get(name)) for item in top) for name in ("parameters", "trainable")}
+        return {**counted, "thaws": [entry for item in top for entry in _thaws(item)]}
 
 
 def _cell(column: Column, module: Mapping[str, Any], measured: Mapping[str, Any]) -> tuple[str, str]:
@@ -252,6 +282,16 @@ def _power(value: float) -> str:
 
 def _known(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _thaws(module: Mapping[str, Any]) -> list[list[int]]:
+    """As `events.Started` has them: epochs, with how many parameters begin to train then."""
+    given = module.get("thaws")
+    return [
+        [_whole(number) for number in entry]
+        for entry in (given if isinstance(given, list | tuple) else ())
+        if isinstance(entry, list | tuple) and len(entry) == 2
+    ]
 
 
 def _whole(value: Any) -> int:

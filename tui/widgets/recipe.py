@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ from textual.message import Message
 
 from tui.widgets.lines import Line, Span, fit, line, split, width_of
 from tui.widgets.rows import VIM_KEYS, Rows
+from tui.widgets.wrapped import READ_ON, wrapped
 
 # What is shown, and the field of the experiment that `with_settings` knows it by.
 SETTINGS = (
@@ -66,6 +66,8 @@ LINES = {
 }
 LABEL = 12
 AUGMENT = "data.augment"
+# Lines of what is wrong with a setting.
+MOST_TOLD = 8
 # Shown where the screen has them among the values: they matter to few experiments.
 SELDOM = ("data.memory", "data.cache_features", "network.init")
 ABSENT = ("", "none", "None", "[]", "()")
@@ -158,8 +160,8 @@ class Recipe(Rows):
         return listed
 
     def _problem(self, problem: Any, field: str) -> list[Line]:
-        wrapped = textwrap.wrap(problem.message, max(self.size.width - LABEL - 2, 20))[:4]
-        rows = [line((" " * (LABEL + 1), ""), (text, "bad")) for text in wrapped]
+        told = wrapped(problem.message, self.size.width - LABEL - 2, MOST_TOLD, self.with_keys(READ_ON))
+        rows = [line((" " * (LABEL + 1), ""), (text, "bad")) for text in told]
         if problem.fix is not None and problem.fix.action and problem.fix.path == field:
             fix = line((" " * (LABEL + 1), ""), (problem.fix.text, "strong"))
             key = self.with_keys("{compose.apply_fix} ")
