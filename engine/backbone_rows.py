@@ -148,6 +148,9 @@ def _trained(name: str, arguments: Mapping[str, object], found: Measured, frozen
     """The parameters that train at some time; RequestError where a module that is named is not there."""
     paths = [path for path, _ in found.parameters]
     modules = ["", *found.module_paths]
+    if (until := arguments.get("until")) is not None:
+        # A module that is missing may have been cut off.
+        name = f"{name} until '{until}'"
     _check_tables(name, arguments, modules)
     still = set(chosen_parameters(paths, modules, _which(arguments.get("frozen", "none")), found.heads, name))
     thaw = arguments.get("thaw")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from typing import Any
 
 import psutil
@@ -18,6 +19,8 @@ except ImportError:  # not on Windows
 
 NO_NVML = "no NVIDIA driver answers: what others use of a GPU, and its utilisation, are not known"
 NOT_NVIDIA = "utilisation and what others use are not known: there is no NVML for this GPU"
+# Seconds over which a load means something: clocks of processes go in steps of a hundredth.
+SHORTEST_LOAD = 0.2
 
 
 class Sampler:
@@ -28,6 +31,7 @@ class Sampler:
         self.device = device
         self._process = psutil.Process()
         self._process.cpu_percent()
+        self._load_from = time.monotonic()
         self._module = nvml
         self._nvml: Nvml | None = None
         self._nvml_problem = ""
@@ -38,16 +42,19 @@ class Sampler:
     def sample(self) -> dict[str, Any]:
         """Bytes, percent, and under "notes" words for what cannot be known.
 
-        `rss`, `rss_peak`, `cpu_percent` (100 is one core) of this process; `system_used`, `system_total`; `gpus`, a
-        list, the one that trains first: index, name, uuid, used, total, utilisation (percent), own (what this process
-        uses of it), processes (how many others compute on it), each None where it is not known. Where torch uses a GPU
-        in this process: device (as torch names it), training, allocated, reserved, peak (since the sampler began).
+        `rss`, `rss_peak`, `cpu_percent` (100 is one core; since the reading before) of this process; `system_used`,
+        `system_total`; `gpus`, a list, the one that trains first: index, name, uuid, used, total, utilisation
+        (percent), own (what this process uses of it), processes (how many others compute on it), each None where it is
+        not known. Where torch uses a GPU in this process: device (as torch names it), training, allocated, reserved,
+        peak (since the sampler began).
         """
         notes: list[str] = []
         values: dict[str, Any] = {}
         with contextlib.suppress(psutil.Error, OSError):
             values["rss"] = self._process.memory_info().rss
-            values["cpu_percent"] = self._process.cpu_percent()
+            if (now := time.monotonic()) - self._load_from >= SHORTEST_LOAD:
+                values["cpu_percent"] = self._process.cpu_percent()
+                self._load_from = now
             memory = psutil.virtual_memory()
             values["system_total"], values["system_used"] = memory.total, memory.total - memory.available
         if resource is not None:

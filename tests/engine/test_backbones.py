@@ -169,6 +169,11 @@ def test_the_head_is_what_depends_on_the_number_of_classes(name: str, heads: tup
         ("Backbone('resnet18', thaw={3: 'layer9'})", (3, 64, 64), ["no module 'layer9'"]),
         ("Backbone('resnet18', thaw={3: 'to:layer2'})", (3, 64, 64), ["did you mean 'layer2'?"]),
         ("Backbone('resnet18', lr_scale={'layer4': -1})", (3, 64, 64), ["above 0"]),
+        (
+            "Backbone('resnet18', until='layer3', lr_scale={'layer4': 0.1})",
+            (3, 64, 64),
+            ["resnet18 until 'layer3' has no module 'layer4'"],
+        ),
         ("Backbone('resnet18', init={'layer4': 3})", (3, 64, 64), ["an initialiser", "layer4"]),
         ("Backbone('vit_b_32', until='encoder.layers.encoder_layer_0.self_attention')", (3, 224, 224), ["several"]),
     ],

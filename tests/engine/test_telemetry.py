@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -266,6 +268,16 @@ def test_a_real_gpu_is_read_with_what_torch_holds_there() -> None:
     assert gpu["allocated"] >= held.numel()
     assert gpu["reserved"] >= gpu["allocated"]
     assert gpu["used"] is None or gpu["used"] >= gpu["reserved"]
+
+
+def test_load_is_told_of_a_time_that_is_long_enough_to_know_it() -> None:
+    sampler = Sampler("cpu")
+    assert "cpu_percent" not in sampler.sample()
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end:
+        pass
+    assert 0.0 <= sampler.sample()["cpu_percent"] <= 110.0 * (os.cpu_count() or 1)
+    assert "cpu_percent" not in sampler.sample()
 
 
 def test_only_noticeable_changes_count() -> None:
