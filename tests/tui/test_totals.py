@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
+from tests.tui.fake_training import application, screen_text, until
 from tui.widgets.lines import Line
 from tui.widgets.totals import totals
 
@@ -34,3 +36,18 @@ def test_what_cannot_be_trained_is_named() -> None:
     layer, field = SimpleNamespace(path="1.0"), SimpleNamespace(path="optimizer")
     assert text(totals(None, layer, 1, 70)[0]).endswith("as it is: layer 1.0")
     assert text(totals(None, field, 1, 70)[0]).endswith("as it is: optimizer")
+
+
+async def test_what_the_check_says_while_the_layers_are_out_of_sight_is_there_when_they_are_not(
+    tmp_path: Path,
+) -> None:
+    app, _ = application(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("tab")
+        await until(pilot, lambda: app.checked and app.report is not None, 20)
+        app.draft.set("data.batch_size", "16")
+        app.draft_changed()
+        await until(pilot, lambda: app.checked)
+        await pilot.press("tab")
+        await until(pilot, lambda: " parameters " in screen_text(app))
+        assert "weights" in screen_text(app)
