@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 MISSING = "–"
 # Where there is no terminal nothing is cut to a width: a line is as long as what it says.
-_UNBOUNDED = 10_000
+UNBOUNDED = 10_000
+# But for tables of layers, where calls would make every line as long as the longest.
+WITHOUT_TERMINAL = 100
 
 
 def console(stream: IO[str] | None = None) -> Console:
@@ -29,7 +31,7 @@ def console(stream: IO[str] | None = None) -> Console:
 
     stream = stream or sys.stdout
     terminal = stream.isatty()
-    width = None if terminal or os.environ.get("COLUMNS") else _UNBOUNDED
+    width = None if terminal or os.environ.get("COLUMNS") else UNBOUNDED
     return Console(
         file=stream, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False, force_terminal=terminal
     )
@@ -85,7 +87,27 @@ def fits(drawn: Table) -> bool:
     from rich.measure import Measurement
 
     out = console()
-    return Measurement.get(out, out.options.update(width=_UNBOUNDED), drawn).minimum <= out.width
+    return Measurement.get(out, out.options.update(width=UNBOUNDED), drawn).minimum <= out.width
+
+
+def line_width() -> int:
+    """How many cells a line of a table of layers may take: as many as the terminal has, or 100 where there is none."""
+    width = console().width
+    return WITHOUT_TERMINAL if width == UNBOUNDED else width
+
+
+def middle(text: str, width: int) -> str:
+    """The text, made safe, in at most `width` cells; an ellipsis stands for what is cut out of its middle."""
+    from rich.cells import cell_len, set_cell_size
+
+    text = safe(text)
+    if cell_len(text) <= width:
+        return text
+    # The name and the first arguments say most.
+    end = max(width - 1, 0) // 3
+    front = set_cell_size(text, max(width - 1 - end, 0)).rstrip()
+    back = set_cell_size(text[::-1], end)[::-1] if end else ""
+    return f"{front}…{back}"
 
 
 def print_json(document: object) -> None:

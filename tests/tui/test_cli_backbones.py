@@ -6,8 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from tests.tui.cli import CommandLine
+from tui.output import middle
+from tui.safe import safe
 
 FILE = "resnet18-f37072fd.pth"
 
@@ -77,3 +82,34 @@ def test_download_before_a_command_is_not_passed_over(layerlab: CommandLine) -> 
     assert "`layerlab check ... --download`" in told.err
     # Alone it is the application's, which wants a terminal.
     assert "needs a terminal" in layerlab("--download").err
+
+
+def test_tables_of_layers_are_no_wider_than_a_line_and_json_keeps_all(
+    layerlab: CommandLine, pets: str, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    call = "Backbone('resnet18', weights=None, frozen='to:layer4', thaw={5: 'layer4', 8: 'all'}, lr_scale={'fc': 0.5})"
+    arguments = ("check", pets, "--data", layerlab.folder, "--set", f'network.layers=["{call}"]')
+    assert layerlab(*arguments, "--json").json["rows"][0]["call"] == call
+    for width, limit in (("", 100), ("90", 90), ("200", 200)):
+        if width:
+            monkeypatch.setenv("COLUMNS", width)
+        told = layerlab(*arguments).out
+        table = told[: told.index("parameters  11.2 M")].splitlines()
+        assert max(map(len, table)) <= limit
+        assert any("0.layer4.1" in line and "BasicBlock()" in line and "512 × 1 × 1" in line for line in table)
+        # Each layer is one line, the ends of its call in it.
+        assert len(table) == 19 + 4
+        assert any("Backbone('resnet18'" in line and "0.5})" in line for line in table)
+        assert (call in told) == (width == "200")
+
+
+@given(st.text(max_size=60), st.integers(1, 40))
+def test_what_loses_its_middle_keeps_its_ends(text: str, width: int) -> None:
+    found = middle(text, width)
+    assert cell_len(found) <= width
+    if cell_len(safe(text)) <= width:
+        assert found == safe(text)
+    else:
+        front, _, _ = found.partition("…")
+        assert safe(text).startswith(front)

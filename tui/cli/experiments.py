@@ -147,21 +147,14 @@ def check_experiment(
 
 def show_report(report: Report) -> None:
     """The layer table, the totals and what is wrong, on standard output and standard error."""
-    from tui.output import add_row, console, count, say, shape, size, table, write
+    from tui.cli.layers import LayerRow, print_layers
+    from tui.output import count, say, shape, size, write
 
-    drawn = table(
-        "path", "layer", "output", "parameters", "MACs", numbers=["parameters", "MACs"], keep=["path", "output"]
-    )
+    rows = []
     for row in report.rows:
-        add_row(
-            drawn,
-            row.path,
-            "  " * row.depth + row.call,
-            shape(row.output_shape),
-            count(row.parameters) if row.parameters else "",
-            count(row.macs) if row.macs else "",
-        )
-    console().print(drawn)
+        parameters, macs = count(row.parameters) if row.parameters else "", count(row.macs) if row.macs else ""
+        rows.append(LayerRow(row.depth, row.call, (row.path,), (shape(row.output_shape), parameters, macs)))
+    print_layers(["path"], ["output", "parameters", "MACs"], rows, numbers=["parameters", "MACs"])
     trained = sum(row.trainable for row in report.rows if row.depth == 0)
     frozen = "" if trained == report.parameters else f", of which {trained:,} are trained"
     write(f"parameters  {count(report.parameters)} ({report.parameters:,}{frozen})")

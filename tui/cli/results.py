@@ -155,9 +155,10 @@ def read_run(path: Path) -> RunView:
 
 def show_run(view: RunView) -> None:
     """Everything about a run that a person wants to see, on standard output."""
+    from tui.cli.layers import LayerRow, print_layers
     from tui.compare import is_main, metric_names
     from tui.follow import best_text, message_text
-    from tui.output import add_row, console, count, duration, fits, say, shape, table, write
+    from tui.output import console, count, duration, fits, say, shape, write
     from tui.record import features_text, started
 
     write(f"{view.name}  {view.status}" + (f"  ({view.reason})" if view.reason else ""), style="bold")
@@ -181,16 +182,13 @@ def show_run(view: RunView) -> None:
     if view.skipped_lines:
         say(f"warning: {view.skipped_lines} lines of its events could not be read", style="yellow")
     if view.modules:
-        drawn = table("layer", "output", "parameters", numbers=["parameters"])
+        rows = []
         for module in view.modules:
-            sizes = module.get("output_shape")
-            add_row(
-                drawn,
-                "  " * int(module.get("depth", 0)) + str(module.get("call", "")),
-                shape(sizes) if isinstance(sizes, (list, tuple)) else "",
-                count(module.get("parameters")) if module.get("parameters") else "",
-            )
-        console().print(drawn)
+            sizes, parameters = module.get("output_shape"), module.get("parameters")
+            output = shape(sizes) if isinstance(sizes, (list, tuple)) else ""
+            behind = (output, count(parameters) if parameters else "")
+            rows.append(LayerRow(int(module.get("depth", 0)), str(module.get("call", "")), (), behind))
+        print_layers([], ["output", "parameters"], rows, numbers=["parameters"])
     if view.experiment is not None:
         write(view.experiment.to_toml().rstrip("\n"))
     if view.history:
