@@ -282,7 +282,12 @@ def _opened(view: RunView, event: events.Opened, when: float) -> None:
 def _started(view: RunView, event: events.Started, when: float) -> None:
     view.forget_after(event.start_step, event.start_epoch)
     view.epochs, view.batches, view.memory = event.epochs, event.batches, event.memory
-    view.epoch, view.step = max(event.start_epoch, view.done), event.start_step
+    over = max(event.start_epoch, view.done)
+    if view.step == event.start_step:
+        # It goes on where it was stopped, in the middle of an epoch it may be.
+        view.epoch = max(view.epoch, over)
+    else:
+        view.epoch, view.step, view.batch = over, event.start_step, 0
     view.modules = [_module(row) for row in event.modules]
     view.started = {name: getattr(event, name) for name in event.__slots__ if name != "modules"}
 
