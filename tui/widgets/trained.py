@@ -28,11 +28,11 @@ def begins(trainable: int, thaws: Thaws, epoch: int = 1) -> str:
 
 
 def spoken(parameters: int, trainable: int, thaws: Thaws = ()) -> str:
-    """The same where there is room for words: `yes`, `❄ no`, `❄ 12 %`, `❄ from epoch 5`."""
+    """The same where there is room for words: `yes`, `❄ no`, `◐ 12 %`, `❄ from epoch 5`."""
     sign, first = mark(parameters, trainable, thaws), begins(trainable, thaws)
     if not sign:
         return "yes" if parameters else ""
     if sign == "❄":
         return f"❄ {first or 'no'}"
     share = 100 * trained_now(trainable, thaws) / parameters
-    return f"❄ {share:.0f} %" if share >= 1 else "❄ < 1 %"
+    return f"{sign} {share:.0f} %" if share >= 1 else f"{sign} < 1 %"
