@@ -248,7 +248,7 @@ _ALL = (
     # Two rates: the last stage, which was pretrained, changes a tenth as fast as the head, which was not.
     Preset(
         "cats-dogs-resnet18",
-        "a pretrained ResNet18 on the same photographs: its last stage and a new head are trained",
+        "a pretrained ResNet18 on the same: its last stage and a new head are trained",
         _toml(
             "cats-dogs-resnet18",
             "Backbone('resnet18', frozen='to:layer3', lr_scale={'layer4': 0.1})",

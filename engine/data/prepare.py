@@ -261,5 +261,5 @@ class _Placement:
             chosen = inputs[begin:end] if index is None else inputs.index_select(0, index[begin:end])
             chosen = chosen.to(self._device)
             out[begin:end] = chosen if normalise is None else normalise.normalised(normalise.scaled(chosen))
-            self._place.report(f"placing {text}", end, n)
+            self._place.report(f"loading the {text}", end, n)
         return out

@@ -209,7 +209,7 @@ def test_progress_tells_what_is_placed():
     told = []
     data = Data(source=parse_call("Digits()"))
     prepare(data, seed=0, device="cpu", place=Place(Path("."), progress=lambda *what: told.append(what)))
-    assert ("placing training part", 1437, 1437) in told
+    assert ("loading the training part", 1437, 1437) in told
 
 
 def test_data_larger_than_memory_is_not_copied_but_read_where_it_is(monkeypatch):

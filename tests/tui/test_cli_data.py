@@ -39,6 +39,17 @@ def test_a_flat_folder_is_split_and_put_back(layerlab: CommandLine) -> None:
     assert not sorted_to.exists()
 
 
+def test_a_folder_of_the_data_folder_is_named_where_it_is_not_here(
+    layerlab: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(layerlab.folder)
+    monkeypatch.setenv("LAYERLAB_DATA", str(tmp_path / "data"))
+    pets = pictures(tmp_path / "data" / "pets", 1)
+    told = layerlab("data", "split", "pets", "sorted")
+    assert told.status == 2
+    assert f"did you mean {pets}?" in " ".join(told.err.split())
+
+
 def test_what_split_did_is_json_too(layerlab: CommandLine) -> None:
     source = pictures(layerlab.folder / "all")
     report = layerlab("data", "split", source, layerlab.folder / "sorted", "--json").json

@@ -79,6 +79,10 @@ def split(
     from engine.data.sorting import Asked, carry_out, plan_split
     from tui.output import print_json, say
 
+    # What is sorted need not be data yet, so that it is not looked for there; but people who see it there try it.
+    elsewhere = data_folder(None) / source
+    if not os.path.lexists(source.expanduser()) and elsewhere.is_dir():
+        raise RequestError(f"there is no folder {source} here; did you mean {elsewhere}?")
     # The request is checked where it is understood; an unknown way is refused there in words.
     asked = Asked(os.path.abspath(source.expanduser()), validation, test, pattern, by, seed)  # type: ignore[arg-type]
     folder = destination.expanduser()
