@@ -144,12 +144,7 @@ def _told(started: Mapping[str, Any] | None) -> tuple[Origin | None, dict[str, s
 
 def asked_to_end(mailbox: Mailbox) -> bool:
     """Whether somebody wants a run to end that has not begun to train; other requests wait until it does."""
-    if not mailbox.pending:
-        return False
-    requests = mailbox.take()
-    for request in requests:
-        mailbox.put(request)
-    return any(request.name in ("stop", "discard") for request in requests)
+    return mailbox.pending and mailbox.asks_to_end()
 
 
 def describe(told: Mapping[str, Any]) -> str:

@@ -109,6 +109,11 @@ class Mailbox:
             self.pending = False
             return requests
 
+    def asks_to_end(self) -> bool:
+        """Whether an end is among the requests; all of them stay."""
+        with self._changed:
+            return any(request.name in ("stop", "discard") for request in self._requests)
+
     def wait(self, timeout: float | None = None) -> bool:
         """Sleep until there is a request or `timeout` seconds have passed; True where there is one."""
         with self._changed:

@@ -55,7 +55,7 @@ def _train(arguments: Arguments, mailbox: Mailbox, writer: RunWriter) -> tuple[s
             writer.put(event)
         return session.status, session.reason
     except Stopped:
-        return "stopped", "stopped while features were computed"
+        return "stopped", "stopped before training began"
     except LayerlabError as error:
         return "failed", str(error)
     except BaseException as error:  # a person's own module may call sys.exit
@@ -93,7 +93,7 @@ def _session(arguments: Arguments, mailbox: Mailbox, writer: RunWriter, known: d
     known |= {"memory": report.memory, "batch_size": experiment.data.batch_size, "device": str(device)}
     for warning in report.warnings:
         writer.put(Message("warning", warning))
-    place = Place(arguments.data_folder, arguments.download, _Teller(writer))
+    place = Place(arguments.data_folder, arguments.download, _Teller(writer, mailbox))
     weights = _load_weights(report, place, store, writer) if wants_weights else {}
     began = None if saved is None else _first_event(arguments.run_path)
     ready = partial(
@@ -191,15 +191,18 @@ def _restore(session: Session, saved: checkpoint.Saved, writer: RunWriter) -> No
 
 class _Teller:
     """Turns progress of reading, downloading and decoding into messages, a few seconds apart, with the time that is
-    left; what is quick is not told."""
+    left; what is quick is not told. Raises Stopped where somebody wants an end: decoding may take long."""
 
-    def __init__(self, writer: RunWriter) -> None:
+    def __init__(self, writer: RunWriter, mailbox: Mailbox) -> None:
         self._writer = writer
+        self._mailbox = mailbox
         self._told = time.monotonic()
         self._text = ""
         self._began = (self._told, 0)
 
     def __call__(self, text: str, done: int, total: int | None) -> None:
+        if self._mailbox.asks_to_end():
+            raise Stopped
         now = time.monotonic()
         if text != self._text:
             self._text, self._began = text, (now, done)

@@ -547,7 +547,7 @@ def test_a_run_tells_of_its_features_and_finds_them_again_when_it_is_resumed(tmp
 def test_a_run_stops_while_features_are_computed(tmp_path: Path, cache_folder: Path) -> None:
     path = launch.prepare_run(cached(described()), tmp_path, Path("nowhere"))
     view = run_of(path, Interrupter(3, Request("pause"), Request("stop")))
-    assert (view.status, view.reason) == ("stopped", "stopped while features were computed")
+    assert (view.status, view.reason) == ("stopped", "stopped before training began")
     assert list((cache_folder / "features").iterdir()) == []
     assert run_of(path, Mailbox(), resume=True).status == "finished"
 

@@ -13,12 +13,18 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from torchvision import datasets, transforms
 
+from engine import launch
 from engine.calls import parse_call
 from engine.check import check, training_samples
-from engine.data import Place, build_source, decoding
+from engine.control import Mailbox, Request
+from engine.data import Place, build_source, cache_folder, decoding
 from engine.data.decoding import Settings, decode
 from engine.data.folders import list_photographs, name_pattern
 from engine.errors import RequestError
+from engine.events import Message
+from engine.launch import local
+from engine.store.reader import RunReader
+from engine.store.writer import RunWriter
 from tests.engine.pictures import image_folder, labelled_files, picture, prepared, save
 from tests.engine.training import epochs_of, experiment, train
 
@@ -224,8 +230,6 @@ def test_progress_of_decoding_is_told(tmp_path):
 
 
 def test_time_left_is_told_while_decoding_takes_long(monkeypatch):
-    from engine.launch import local
-
     clock = iter([0.0, 0.0, 10.0, 20.0, 21.0])
     monkeypatch.setattr(local.time, "monotonic", lambda: next(clock))
     said: list[str] = []
@@ -234,10 +238,36 @@ def test_time_left_is_told_while_decoding_takes_long(monkeypatch):
         def put(self, message):
             said.append(message.text)
 
-    teller = local._Teller(Writer())
+    teller = local._Teller(Writer(), Mailbox())
     for done in (0, 100, 500, 999):
         teller("decoding photographs", done, 1000)
     assert said == ["decoding photographs 10 %, about 90 s left", "decoding photographs 50 %, about 20 s left"]
+
+
+def test_a_run_stops_while_photographs_are_decoded_and_goes_on_later(tmp_path):
+    image_folder(tmp_path / "pets", {"cat": 10, "dog": 10})
+    spec = experiment("activation", 'data.source=ImageFolder("pets", size=16)', "data.batch_size=4", "epochs=1")
+    path = launch.prepare_run(spec, tmp_path / "runs", tmp_path)
+    mailbox = Mailbox()
+
+    class Stopping(RunWriter):
+        def put(self, event):
+            if isinstance(event, Message) and event.text.startswith("decoding"):
+                mailbox.put(Request("stop"))
+            super().put(event)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(local, "TELL_EVERY", 0.0)
+        assert local.execute(launch.Arguments(path, tmp_path), mailbox, Stopping(path)) == "stopped"
+    assert decoding.count > 0
+    kept = cache_folder.cache_folder() / "photographs"
+    assert list(kept.iterdir()) == []
+    view = RunReader(path)
+    view.poll()
+    assert (view.view.status, view.view.reason) == ("stopped", "stopped before training began")
+    assert local.execute(launch.Arguments(path, tmp_path, resume=True), Mailbox(), RunWriter(path, resume=True)) == (
+        "finished"
+    )
 
 
 def test_statistics_of_a_part_equal_those_of_its_pixels(tmp_path):
