@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from engine.data import cache_folder
@@ -283,6 +282,9 @@ def _key(
     autocast: torch.dtype | None,
 ) -> str:
     """Names what features are made of: whatever changes one of these gives another name."""
+    # Takes seconds to import: who trains without features does not wait for it.
+    import torchvision
+
     digest = hashlib.sha256()
     about = [FORMAT, torch.__version__, torchvision.__version__, device.type, str(autocast), prefix.text, prefix.shape]
     digest.update(repr((weights, *about)).encode())

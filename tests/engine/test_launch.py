@@ -236,8 +236,12 @@ def test_a_process_does_not_import_what_lies_where_it_was_started(tmp_path, monk
     (tmp_path / "engine.py").write_text("raise SystemExit('not this one')")
     (tmp_path / "random.py").write_text("raise SystemExit('nor this one')")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     launch.start(path, launcher="process", data_folder=NOWHERE).join(60)
     assert view_of(path).status == "finished"
+    imported = (path / "console.log").read_text()
+    assert " torch\n" in imported
+    assert "torchvision" not in imported  # takes longer to import than torch, and nothing here needs it
 
 
 def test_long_runs_leave_a_checkpoint_every_few_epochs(tmp_path, monkeypatch):
