@@ -4,13 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
 
 from tests.tui.cli import CommandLine
 from tests.tui.pictured import Screens, fixed_world
 from tests.tui.pictures import Pictures
+
+
+@pytest.fixture(autouse=True, scope="session")
+def style_sheets_are_parsed_once() -> Iterator[None]:
+    """Textual keeps what it parsed for as long as an application lives; tests begin hundreds with the same sheets."""
+    parse, parsed = Stylesheet._parse_rules, dict[Any, list[RuleSet]]()
+
+    def rules(self: Stylesheet, *sheet: Any, **more: Any) -> list[RuleSet]:
+        key = (sheet, tuple(sorted(more.items())), tuple(sorted(self._variables.items())))
+        if key not in parsed:
+            parsed[key] = parse(self, *sheet, **more)
+        return parsed[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stylesheet, "_parse_rules", rules)
+        yield
 
 
 @pytest.fixture(autouse=True)
