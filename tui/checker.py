@@ -67,14 +67,15 @@ def engine_check(
 
 
 def findings(report: Any) -> str:
-    """What a check says of an experiment that could be trained, a line each: its warnings, and weights that a run would
-    have to fetch. Of data that is missing the recipe tells."""
-    found = list(report.warnings)
-    for missing in report.missing:
-        if missing.what != report.experiment.data.source.name:
-            file = f"{', '.join(missing.files)} in {missing.folder}"
-            found.append(f"{missing.what} are not here: a run wants `layerlab --download`, or the file {file}")
-    return "\n".join(f"⚠ {text}" for text in found)
+    """What a check says of an experiment that could be trained, a line each: weights that a run would have to fetch,
+    and its warnings. Of data that is missing the recipe tells."""
+    found = [
+        f"{missing.what} are not here: a run wants `layerlab --download`, or {', '.join(missing.files)} in "
+        f"{missing.folder}"
+        for missing in report.missing
+        if missing.what != report.experiment.data.source.name
+    ]
+    return "\n".join(f"⚠ {text}" for text in [*found, *report.warnings])
 
 
 # Fields that are one call, and where their names are looked up.

@@ -172,11 +172,11 @@ async def test_a_refusal_too_long_for_the_screen_is_read_with_the_key_that_it_na
         await until(pilot, lambda: app.report is not None)
         await pilot.press("ctrl+r")
         await until(pilot, lambda: "reason-40" in screen_text(app))
-        assert "… ^e reads on" in screen_text(app)
+        assert "… F3 reads on" in screen_text(app)
         assert "reason-119" not in screen_text(app)
         # The network still has its place.
         assert "Flatten()" in screen_text(app)
-        await pilot.press("ctrl+e")
+        await pilot.press("f3")
         await until(pilot, lambda: isinstance(app.screen, Told) and "reason-119" in screen_text(app))
         assert all(word in screen_text(app) for word in words)
         await pilot.press("escape")
@@ -189,7 +189,7 @@ async def test_what_is_wrong_with_a_setting_stands_there_in_full(tmp_path: Path)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: app.problem is not None)
         await until(pilot, lambda: "val/top5" in screen_text(app))
-        await pilot.press("ctrl+e")
+        await pilot.press("f3")
         await until(pilot, lambda: isinstance(app.screen, Told))
         await pilot.pause()
         assert app.problem.message in plain(screen_text(app).replace("│", " "))
@@ -201,9 +201,9 @@ def test_a_cut_text_ends_in_the_key_that_shows_the_rest() -> None:
     assert " ".join(" ".join(whole).split()) == " ".join(text.split())
     assert whole[-2:] == ["", "end"]
     assert max(map(len, whole)) <= 40
-    cut = wrapped(text, 40, 3, "^e reads on")
+    cut = wrapped(text, 40, 3, "F3 reads on")
     assert cut[:2] == whole[:2]
-    assert cut[2].endswith("… ^e reads on")
+    assert cut[2].endswith("… F3 reads on")
     assert len(cut) == 3
     assert len(cut[2]) <= 40
-    assert wrapped(text, 40, len(whole), "^e reads on") == whole
+    assert wrapped(text, 40, len(whole), "F3 reads on") == whole

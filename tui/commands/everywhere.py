@@ -20,7 +20,7 @@ COMMANDS = (
     Command("previous_panel", "shift+tab", "shift+tab", "previous panel", "Go to the panel before", PANELS, False),
     Command("maximise", "m", "m", "maximise", "Give the whole screen to one panel, and back", PANELS, False),
     Command("jump", "ctrl+g", "^g", "jump", "Label every panel with a key, and go to one", PANELS, False),
-    Command("read_on", "ctrl+e", "^e", "read on", "Show in full what is told above the keys", PANELS, False),
+    Command("read_on", "f3", "F3", "read on", "Show in full what is told above the keys", PANELS, False),
     Command("theme", "f2", "F2", "theme", "Choose colours: dark, light, or the terminal's sixteen", EVERYWHERE, False),
     Command("palette", "ctrl+p", "^p", "palette", "Find a command by name", EVERYWHERE),
     Command("help", "question_mark,f1", "?", "help", "Show all keys, and what has the focus", EVERYWHERE),

@@ -33,7 +33,7 @@ class Told(Dialogue[None]):
     CSS_PATH = "modals.tcss"
     app: LayerlabApp
     BINDINGS: ClassVar = [
-        Binding("escape,q,enter,ctrl+e", "leave", show=False),
+        Binding("escape,q,enter,f3", "leave", show=False),
         Binding("y", "copy", show=False),
     ]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SMALLEST = (80, 24)
 NEXT_PANEL = next(command for command in COMMANDS if command.id == "next_panel")
 ONE_PANEL_BELOW = 110
-# Lines that there is always room for above the keys; a third of the screen where that is more.
+# Lines that there is always room for above the keys; a sixth of the screen where that is more, a third for errors.
 LEAST_TOLD = 4
 
 
@@ -240,9 +240,11 @@ class Workspace(Screen[None]):
 
     def show_notice(self, *notices: tuple[str, bool]) -> None:
         """Say something above the keys: texts, and whether each tells of something wrong. Without one the line goes;
-        where they are more than a third of the screen, a key shows the rest."""
+        where they are more than there is room for, a key shows the rest."""
         given = [(("✗ " if wrong else "") + text, wrong) for text, wrong in notices if text]
-        width, room = self.size.width - 2, max(self.size.height // 3, LEAST_TOLD)
+        # What is wrong is read before anything else is done.
+        share = 3 if any(wrong for _, wrong in given) else 6
+        width, room = self.size.width - 2, max(self.size.height // share, LEAST_TOLD)
         read_on = self.app.settings.with_keys(READ_ON)
         said: list[tuple[str, bool]] = []
         for index, (text, wrong) in reversed(list(enumerate(given))):
