@@ -83,6 +83,25 @@ async def test_a_change_of_the_list_shows_at_once(tmp_path: Path) -> None:
         await until(pilot, lambda: "augment has no entry" in screen_text(app))
 
 
+async def test_the_cursor_stays_in_the_list_when_augmentations_are_taken_out(tmp_path: Path) -> None:
+    app, _ = application(
+        tmp_path, with_settings(preset("mlp"), ["data.augment=[RandomHorizontalFlip(), RandomVerticalFlip()]"])
+    )
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "draws again" in screen_text(app), 20)
+        await pilot.press("tab")
+        screen = app.screen
+        assert isinstance(screen, RecipeSide)
+        while screen.recipe.field != "data.augment.0":
+            await pilot.press("down")
+        for left, field in (["RandomVerticalFlip()"], "data.augment.0"), ([], "data.augment"), ([], "data.augment"):
+            await pilot.press("x")
+            await pilot.pause()
+            await until(pilot, lambda: app.checked)
+            assert [str(call) for call in app.draft.experiment.data.augment] == left
+            assert screen.recipe.field == field
+
+
 def test_shares_are_told_in_full_where_names_are_not() -> None:
     shares = (("Newfoundland", 0.7), ("Chihuahua", 0.3))
     mixed = Sample("Newfoundland", (3, 20, 20), bytes(1200), shares=shares)

@@ -137,6 +137,9 @@ class Recipe(Rows):
             if failing:
                 rows += self._problem(problem, field)
             fields += [None] * (len(rows) - len(fields))
+        if selected.startswith(AUGMENT) and selected not in fields:
+            # The last one was taken out: the cursor stays in the list, and does not fall upon a setting below it.
+            selected = AUGMENT
         self._fields = fields
         self.set_rows(rows)
         if selected in fields:
