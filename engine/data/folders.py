@@ -23,6 +23,8 @@ ROLES: dict[str, PartName] = {
     "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
+# What systems and programs put beside people's folders; Synology's holds small copies of the photographs.
+FOREIGN = frozenset(["__MACOSX", "@eaDir", "__pycache__", "$RECYCLE.BIN", "System Volume Information", "lost+found"])
 NAMED = 5  # so many files are named where there are more of the same kind
 _FIELD = re.compile(r"\{(\w*)\}")
 
@@ -87,6 +89,9 @@ def by_folder(root: Path, skip: bool) -> Listing:
             notes.append(f"beside the parts of {root}, {_named(left)} was left out")
         found = {part: _classes(root / roles[part], skip, notes) for part in PARTS if part in roles}
         classes = tuple(sorted(found["train"]))
+        for part in [part for part, files in found.items() if not files and classes]:
+            _unsorted(root / roles[part], root / roles["train"], skip, notes)
+            del found[part]
         for part, files in found.items():
             _same_classes(root, roles["train"], classes, roles[part], files)
     else:
@@ -225,6 +230,17 @@ def _classes(folder: Path, skip: bool, notes: list[str]) -> dict[str, list[str]]
     return found
 
 
+def _unsorted(folder: Path, train: Path, skip: bool, notes: list[str]) -> None:
+    """Tell of a part without classes, such as test photographs that nobody labelled. Raises RequestError unless it is
+    to be left out."""
+    if not skip:
+        raise RequestError(
+            f"{folder} has no folders of classes with photographs in them, as {train} has; sort its photographs into "
+            "such folders, move it elsewhere, or leave it out with on_error='skip'"
+        )
+    notes.append(f"left out: {folder}, which has no folders of classes")
+
+
 def _same_classes(root: Path, train: str, classes: tuple[str, ...], other: str, found: dict[str, list[str]]) -> None:
     if missing := sorted(set(classes) - set(found)):
         raise RequestError(f"{root / other} has no photographs of {_named(missing)}, but {root / train} has")
@@ -236,9 +252,14 @@ def _same_classes(root: Path, train: str, classes: tuple[str, ...], other: str, 
 
 
 def _folders(folder: Path) -> list[str]:
-    """Names of the folders within, sorted, links to folders included; hidden ones are nobody's classes."""
+    """Names of the folders within, sorted, links to folders included; hidden ones are nobody's classes, nor are those
+    that systems make."""
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry))
+        return sorted(
+            entry.name
+            for entry in entries
+            if not entry.name.startswith(".") and entry.name not in FOREIGN and _is_folder(entry)
+        )
 
 
 def _pictures(folder: Path, others: list[str] | None = None) -> list[str]:

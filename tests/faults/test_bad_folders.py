@@ -213,6 +213,23 @@ def test_parts_that_do_not_have_the_same_classes(tmp_path):
     refused(root, "fox", "same classes")
 
 
+def test_a_part_whose_photographs_nobody_labelled(tmp_path):
+    root = image_folder(tmp_path / "pets", {"cat": 3, "dog": 3}, part="train")
+    for number in range(4):
+        save(root / "test" / f"{number}.jpg", number)
+    refused(root, str(root / "test"), "no folders of classes", "on_error='skip'")
+    loaded = load(root, 'on_error="skip"')
+    assert (len(loaded.train.targets), loaded.test) == (6, None)
+    assert f"left out: {root / 'test'}, which has no folders of classes" in loaded.notes
+
+
+def test_folders_that_systems_make_are_no_classes(pets):
+    save(pets / "__MACOSX" / "cat" / "._000.jpg", 1)
+    save(pets / "cat" / "@eaDir" / "000.jpg" / "SYNOPHOTO_THUMB_M.jpg", 2)
+    loaded = load(pets)
+    assert (loaded.info.classes, len(loaded.train.targets), loaded.notes) == (("cat", "dog"), 8, ())
+
+
 def test_two_folders_that_could_be_the_same_part(tmp_path):
     root = image_folder(tmp_path / "pets", {"cat": 2, "dog": 2}, part="train")
     image_folder(root, {"cat": 2, "dog": 2}, part="val")
