@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from engine.store.reader import RunReader, RunView
 from engine.store.writer import RunWriter
 from tests.engine.test_resume import HARD, STEPS, tensors_of
 from tests.engine.training import Interrupter, experiment
+from tests.faults.trainer import Trainer
 
 NOWHERE = Path("nowhere")
 
@@ -61,12 +63,30 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(experiment("batchnorm", *HARD), tmp_path_factory.mktemp("runs"))
 
 
+@pytest.fixture(scope="module")
+def trainer() -> Iterator[Trainer]:
+    """A process that has trained nothing yet, and trains each run in a fork of itself."""
+    trainer = Trainer()
+    yield trainer
+    trainer.close()
+
+
 @pytest.mark.parametrize(
     "looks", [2, 9, STEPS + 1, STEPS + 2], ids=["first step", "mid-epoch", "last step of an epoch", "while evaluating"]
 )
-def test_a_run_stopped_at_a_step_goes_on_in_a_new_process_to_the_same_bits(looks, undisturbed, tmp_path):
+def test_a_run_stopped_at_a_step_goes_on_in_a_new_process_to_the_same_bits(looks, undisturbed, trainer, tmp_path):
     path = trained(experiment("batchnorm", *HARD), tmp_path, Interrupter(looks, Request("stop")))
     assert view_of(path).status == "stopped"
+    trainer.train(path, resume=True)
+    while trainer.line() != "ended":
+        pass
+    view = view_of(path)
+    assert (view.status, view.done) == ("finished", 3), view.reason
+    assert_same(undisturbed, path)
+
+
+def test_a_run_stopped_in_this_process_is_resumed_by_the_launcher_of_processes(undisturbed, tmp_path):
+    path = trained(experiment("batchnorm", *HARD), tmp_path, Interrupter(5, Request("stop")))
     handle = launch.start(path, launcher="process", data_folder=NOWHERE, resume=True)
     handle.join(120)
     view = view_of(path)

@@ -55,7 +55,9 @@ BY_HAND = {
 
 @pytest.mark.parametrize("name", sorted(catalogue.entries("optimizers")))
 def test_every_optimizer_trains(name):
-    _, events = train(experiment("activation", f"optimizer={name}()"))
+    # A step of LBFGS is twenty of the others: a few of them do.
+    batch = 479 if name == "LBFGS" else 64
+    _, events = train(experiment("activation", f"optimizer={name}()", f"data.batch_size={batch}"))
     first, second = epochs_of(events)
     assert math.isfinite(second.metrics["train/loss"])
     assert second.metrics["train/loss"] < first.metrics["train/loss"]

@@ -21,7 +21,7 @@ def calls(*texts: str):
     return [parse_call(text) for text in texts]
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(stacks())
 def test_random_stacks_are_predicted_as_they_run(stack: tuple[tuple[int, ...], list[Layer]]) -> None:
     check_stack(stack)

@@ -52,10 +52,17 @@ class CommandLine:
         assert "Traceback" not in told.err + told.out
         return Told(status, told.out, told.err)
 
-    def write(self, name: str, epochs: int = 2, lr: float = 0.1, layers: str = '"Linear(8)", "Linear(classes)"') -> str:
-        path = self.folder / f"{name}.toml"
-        path.write_text(TINY.format(name=name, epochs=epochs, lr=lr, layers=layers))
-        return str(path)
+    def write(self, name: str, **more: Any) -> str:
+        return written(self.folder, name, **more)
+
+
+def written(
+    folder: Path, name: str, epochs: int = 2, lr: float = 0.1, layers: str = '"Linear(8)", "Linear(classes)"'
+) -> str:
+    """The file of an experiment that trains in a moment."""
+    path = folder / f"{name}.toml"
+    path.write_text(TINY.format(name=name, epochs=epochs, lr=lr, layers=layers))
+    return str(path)
 
 
 def assert_safe(text: str) -> None:

@@ -9,15 +9,28 @@ from pathlib import Path
 import pytest
 
 from engine.store.reader import RunReader
-from tests.tui.cli import HOSTILE, CommandLine, assert_safe
+from tests.tui.cli import HOSTILE, CommandLine, assert_safe, written
+from tui.cli import root
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two experiments, and a store with their runs, which differ in learning rate and layers."""
+    folder = tmp_path_factory.mktemp("trained")
+    files = [
+        written(folder, "first", epochs=2),
+        written(folder, "second", epochs=1, lr=0.01, layers='"Linear(8)", "ReLU()", "Linear(classes)"'),
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAYERLAB_CACHE", str(folder / "cache"))
+        assert root.run(["train", *files, "--runs", str(folder / "runs"), "--data", str(folder / "data")]) == 0
+    return folder
 
 
 @pytest.fixture
-def trained(layerlab: CommandLine) -> CommandLine:
-    """A store with two runs that differ in learning rate and layers."""
-    first = layerlab.write("first", epochs=2)
-    second = layerlab.write("second", epochs=1, lr=0.01, layers='"Linear(8)", "ReLU()", "Linear(classes)"')
-    assert layerlab("train", first, second).status == 0
+def trained(layerlab: CommandLine, two_runs: Path) -> CommandLine:
+    """A copy of those two runs: tests add to it and break it."""
+    shutil.copytree(two_runs, layerlab.folder, dirs_exist_ok=True)
     return layerlab
 
 
