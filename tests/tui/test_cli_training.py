@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from engine.store.reader import RunReader
+from tests.engine.pictures import save
 from tests.tui.cli import CommandLine, assert_safe
 
 
@@ -51,6 +52,22 @@ def test_train_prints_one_document_read_back_from_the_run(layerlab: CommandLine)
     reader = RunReader(Path(record["path"]))
     reader.poll()
     assert record["best"] == {"epoch": reader.view.best["epoch"], "metrics": reader.view.best["metrics"]}
+
+
+def test_a_resume_that_does_not_find_its_data_leaves_the_run_as_it_is(layerlab: CommandLine) -> None:
+    for number in range(4):
+        save(layerlab.folder / "pets" / f"cat.{number}.jpg", number)
+        save(layerlab.folder / "pets" / f"dog.{number}.jpg", 10 + number)
+    layers = '"Flatten()", "Linear(classes)"'
+    source = 'data.source=LabelledFiles("pets", size=8)'
+    told = layerlab("train", layerlab.write("one", epochs=1, layers=layers), "--json", "--set", source)
+    path = told.json["path"]
+    (layerlab.folder / "pets").rename(layerlab.folder / "elsewhere")
+    told = layerlab("resume", Path(path).name, "--add-epochs", "1")
+    assert (told.status, "no folder pets" in told.err) == (2, True), told.err
+    reader = RunReader(Path(path))
+    reader.poll()
+    assert (reader.view.status, reader.view.done) == ("finished", 1)
 
 
 def test_several_files_give_a_list_and_a_table(layerlab: CommandLine) -> None:
