@@ -183,6 +183,20 @@ async def test_a_refusal_too_long_for_the_screen_is_read_with_the_key_that_it_na
         await until(pilot, lambda: not isinstance(app.screen, Told))
 
 
+async def test_the_reason_of_a_failed_run_is_read_with_the_same_key(tmp_path: Path) -> None:
+    app, training = application(tmp_path)
+    words = [f"reason-{number}" for number in range(60)]
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.report is not None)
+        await pilot.press("ctrl+r", "2")
+        await until(pilot, lambda: app.view is not None)
+        training.end("failed", " ".join(words))
+        await until(pilot, lambda: "… F3 reads on" in screen_text(app))
+        assert words[-1] not in screen_text(app)
+        await pilot.press("f3")
+        await until(pilot, lambda: isinstance(app.screen, Told) and words[-1] in screen_text(app))
+
+
 async def test_what_is_wrong_with_a_setting_stands_there_in_full(tmp_path: Path) -> None:
     monitor = "val/" + "very_" * 11 + "long"
     app, _ = application(tmp_path, with_settings(preset("mlp"), [f"monitor={monitor}"]))

@@ -204,6 +204,9 @@ class ComposeScreen(RecipeSide):
         """What the check found of the modules of the layer that keys go to."""
         return [] if self._in_recipe() else self.layer_table.modules
 
+    def wrong_here(self) -> str:
+        return self.app.problem.message if self.app.problem is not None else ""
+
     def label_of(self, command: Command) -> str:
         if command.id == "freeze" and self._modules:
             table = self.layer_table

@@ -112,6 +112,10 @@ class TrainScreen(TrainCharts):
         view = self.app.view
         self.app.running.ask("resume" if view is not None and view.status == "paused" else "pause")
 
+    def wrong_here(self) -> str:
+        view = self.app.view
+        return view.reason if view is not None and view.reason != view.status else ""
+
     def label_of(self, command: Command) -> str:
         view = self.app.view
         paused = command.id == "pause" and view is not None and view.status == "paused"

@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui.commands import COMMANDS, COMPOSE, FIX, IDLE, LIVE, MARKED, REDO, SHOWN, UNDO, footer
+from tui.commands import COMMANDS, FIX, IDLE, LIVE, MARKED, REDO, SHOWN, UNDO, footer
 from tui.widgets.lines import Line
 from tui.widgets.panel import Panel
 from tui.widgets.status import Footer, Header
@@ -152,15 +152,19 @@ class Workspace(Screen[None]):
         # A panel that was not displayed can take the focus only after it is.
         self.app.after_drawing(panel.focus_inside)
 
+    def wrong_here(self) -> str:
+        """What is wrong with what the screen shows, where that may have been cut; "" where nothing is."""
+        return ""
+
     def action_read_on(self) -> None:
-        """Show all that is told now, and what the check found wrong."""
+        """Show all that is told now, and what is wrong here."""
         # A dialogue knows of workspaces.
         from tui.screens.told import Told
 
         texts = [text for text, _ in self.app.notices() if text]
-        problem = self.app.problem if self.where == COMPOSE else None
-        if problem is not None and not any(problem.message in text for text in texts):
-            texts.insert(0, problem.message)
+        wrong = self.wrong_here()
+        if wrong and not any(wrong in text for text in texts):
+            texts.insert(0, wrong)
         if texts:
             self.app.push_screen(Told(texts))
         else:

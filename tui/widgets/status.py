@@ -10,6 +10,7 @@ from typing import Any
 from tui.output import MISSING, count, duration
 from tui.safe import safe
 from tui.widgets.lines import Line, Lines, fit, line, split, width_of
+from tui.widgets.wrapped import READ_ON
 
 MARKS = {
     "starting": ("●", "accent"),
@@ -153,8 +154,8 @@ class Progress(Lines):
             return [("", "")]
         begun = len(view.status) + 3
         room = max(self.size.width - 1, 20)
-        reason = f": {safe(view.reason)}"
-        pieces = textwrap.wrap("x" * begun + reason, room, subsequent_indent="   ", max_lines=3, placeholder=" …")
+        reason, more = f": {safe(view.reason)}", f" … {self.with_keys(READ_ON)}"
+        pieces = textwrap.wrap("x" * begun + reason, room, subsequent_indent="   ", max_lines=3, placeholder=more)
         # A live one has a reason where it is stuck.
         style = "bad" if view.status in ("failed", "damaged") or view.status in LIVE else "dim"
         return [(pieces[0][begun:], style), *((piece, style) for piece in pieces[1:])]
