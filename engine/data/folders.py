@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -182,6 +183,11 @@ def _listing(
     stems = Counter((os.path.splitext(file)[0], part) for file, _, part in triples)
     if twice := [stem for (stem, _), times in stems.items() if times > 1]:
         notes.append(f"several files of the same name but for the ending, all of which are used: {_named(twice)}")
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in classes:
+        alike[unicodedata.normalize("NFC", name).casefold().strip()].append(name)
+    if same := [name for names in alike.values() if len(names) > 1 for name in names]:
+        notes.append(f"classes whose names look the same, and that are told apart all the same: {_named(same)}")
     files, labels, parts = zip(*triples, strict=True)
     return Listing(root, files, labels, classes, parts, tuple(notes))
 

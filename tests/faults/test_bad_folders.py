@@ -196,6 +196,16 @@ def test_two_files_of_the_same_stem_are_both_used_and_told(pets):
     assert any("cat/000" in note and "same name" in note for note in loaded.notes)
 
 
+def test_classes_whose_names_look_the_same_are_told(tmp_path):
+    names = ("Cat.1.jpg", "cat.2.jpg", "cat.3.jpg", "caf\u00e9.4.jpg", "cafe\u0301.5.jpg", "dog.6.jpg")
+    for number, name in enumerate(names):
+        save(tmp_path / "pets" / name, number)
+    loaded = load(tmp_path / "pets", kind="LabelledFiles")
+    assert len(loaded.info.classes) == 5
+    (note,) = loaded.notes
+    assert note.endswith(": Cat, cat, cafe\u0301, caf\u00e9")
+
+
 def test_a_name_without_a_label(tmp_path):
     root = labelled_files(tmp_path / "pets", 3)
     save(root / "IMG_2041.jpg", 5)

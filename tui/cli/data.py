@@ -52,7 +52,10 @@ def split(
     validation: Annotated[float, typer.Option(help="The share of each class to validate on.")] = 0.2,
     test: Annotated[float, typer.Option(help="The share of each class to test on.")] = 0.0,
     pattern: Annotated[
-        str, typer.Option(help="How the files of a flat folder are called; {id} is any text.")
+        str,
+        typer.Option(
+            help="How the files of a flat folder are called; {id} is any text, begun by a digit where one is."
+        ),
     ] = "{label}.{id}.jpg",
     by: Annotated[
         str,
