@@ -94,12 +94,15 @@ async def test_the_cursor_stays_in_the_list_when_augmentations_are_taken_out(tmp
         assert isinstance(screen, RecipeSide)
         while screen.recipe.field != "data.augment.0":
             await pilot.press("down")
+        # The keys that are named are those of the recipe.
+        assert "enter edit  x put back  + step up  r draw again" in screen_text(app).splitlines()[-1]
         for left, field in (["RandomVerticalFlip()"], "data.augment.0"), ([], "data.augment"), ([], "data.augment"):
             await pilot.press("x")
             await pilot.pause()
             await until(pilot, lambda: app.checked)
             assert [str(call) for call in app.draft.experiment.data.augment] == left
             assert screen.recipe.field == field
+        assert "draw again" not in screen_text(app).splitlines()[-1]
 
 
 def test_shares_are_told_in_full_where_names_are_not() -> None:

@@ -7,11 +7,15 @@ from tui.commands.declaration import COMPOSE, FIX, REDO, UNDO, Command
 INTERRUPTED = "a run was interrupted"
 # What holds on this screen alone.
 MODULES = "a layer with modules of its own is selected"
+RECIPE = "keys go to the recipe"
+AUGMENTED = "keys go to the recipe, and samples are changed by chance"
 
 COMMANDS = (
     Command("add", "a", "a", "add", "Add a layer after the selected one", COMPOSE),
-    Command("edit", "enter", "enter", "edit", "Edit the selected layer or setting in a form", COMPOSE),
-    Command("delete", "x,delete", "x", "delete", "Delete the selected layers; put a setting back", COMPOSE),
+    Command("edit", "enter", "enter", "edit", "Edit the selected layer or setting in a form", COMPOSE, first=RECIPE),
+    Command(
+        "delete", "x,delete", "x", "delete", "Delete the selected layers; put a setting back", COMPOSE, first=RECIPE
+    ),
     Command("wrap", "w", "w", "wrap", "Wrap the selected layers into a container", COMPOSE),
     Command("undo", "u", "u", "undo", "Undo the last change", COMPOSE, when=UNDO),
     Command("apply_fix", "full_stop", ".", "apply fix", "Apply the proposed fix", COMPOSE, when=FIX),
@@ -22,12 +26,30 @@ COMMANDS = (
     Command("add_before", "A", "A", "add before", "Add a layer before the selected one", COMPOSE, False),
     Command("add_inside", "i", "i", "add inside", "Add a layer to the selected container", COMPOSE, False),
     Command("edit_text", "e,equals_sign", "e", "edit text", "Edit what is selected as text", COMPOSE, False),
-    Command("step_up", "plus", "+", "step up", "The next value of a setting: a number, a choice", COMPOSE, False),
+    Command(
+        "step_up",
+        "plus",
+        "+",
+        "step up",
+        "The next value of a setting: a number, a choice",
+        COMPOSE,
+        False,
+        first=RECIPE,
+    ),
     Command("step_down", "minus", "-", "step down", "The value before of a setting", COMPOSE, False),
     Command("save_as", "ctrl+a", "^a", "save as", "Save the experiment to another file", COMPOSE, False),
     Command("as_toml", "t", "t", "as TOML", "Edit the whole experiment as text", COMPOSE, False),
     Command("as_code", "T", "T", "as PyTorch", "Read and copy the experiment as a PyTorch script", COMPOSE, False),
-    Command("draw_again", "r", "r", "draw again", "Let chance change the shown samples anew", COMPOSE, False),
+    Command(
+        "draw_again",
+        "r",
+        "r",
+        "draw again",
+        "Let chance change the shown samples anew",
+        COMPOSE,
+        False,
+        first=AUGMENTED,
+    ),
     Command("duplicate", "d", "d", "duplicate", "Duplicate the selected layers", COMPOSE, False),
     Command("move_up", "K", "K", "move up", "Move the selected layers up, into and out of containers", COMPOSE, False),
     Command("move_down", "J", "J", "move down", "Move the selected layers down", COMPOSE, False),

@@ -10,7 +10,7 @@ from textual.events import DescendantFocus, Paste
 
 from engine.errors import RequestError
 from tui.commands import COMPOSE, PANELS, bindings
-from tui.commands.compose import INTERRUPTED, MODULES
+from tui.commands.compose import AUGMENTED, INTERRUPTED, MODULES, RECIPE
 from tui.frozen_modules import is_frozen
 from tui.layer_tree import INPUT, at
 from tui.network_editing import NetworkEditing
@@ -196,7 +196,13 @@ class ComposeScreen(RecipeSide):
         self.app.filing.open()
 
     def states(self) -> set[str]:
-        holds = {INTERRUPTED: self.app.interrupted is not None, MODULES: bool(self._modules)}
+        recipe = self._in_recipe()
+        holds = {
+            INTERRUPTED: self.app.interrupted is not None,
+            MODULES: bool(self._modules),
+            RECIPE: recipe,
+            AUGMENTED: recipe and bool(self.draft.experiment.data.augment),
+        }
         return super().states() | {state for state, there in holds.items() if there}
 
     @property
@@ -214,6 +220,8 @@ class ComposeScreen(RecipeSide):
             with suppress(RequestError):  # the draft may be ahead of what is drawn
                 frozen = is_frozen(at(self.draft.layers, table.path)) if module is None else not module.trainable
                 return "train" if frozen and (module is None or module.parameters) else command.label
+        if command.id == "delete" and self._in_recipe():
+            return "put back"
         return super().label_of(command)
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
