@@ -217,4 +217,6 @@ class _Teller:
         if not total or done <= first or done >= total:
             return ""
         seconds = (now - began) / (done - first) * (total - done)
+        if seconds < 1:  # "about 0 s" says nothing
+            return ""
         return f", about {seconds:.0f} s left" if seconds < 100 else f", about {seconds / 60:.0f} min left"

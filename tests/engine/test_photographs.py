@@ -230,7 +230,7 @@ def test_progress_of_decoding_is_told(tmp_path):
 
 
 def test_time_left_is_told_while_decoding_takes_long(monkeypatch):
-    clock = iter([0.0, 0.0, 10.0, 20.0, 21.0])
+    clock = iter([0.0, 0.0, 10.0, 20.0, 30.0])
     monkeypatch.setattr(local.time, "monotonic", lambda: next(clock))
     said: list[str] = []
 
@@ -241,7 +241,11 @@ def test_time_left_is_told_while_decoding_takes_long(monkeypatch):
     teller = local._Teller(Writer(), Mailbox())
     for done in (0, 100, 500, 999):
         teller("decoding photographs", done, 1000)
-    assert said == ["decoding photographs 10 %, about 90 s left", "decoding photographs 50 %, about 20 s left"]
+    assert said == [
+        "decoding photographs 10 %, about 90 s left",
+        "decoding photographs 50 %, about 20 s left",
+        "decoding photographs 100 %",
+    ]
 
 
 def test_a_run_stops_while_photographs_are_decoded_and_goes_on_later(tmp_path):
