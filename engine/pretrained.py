@@ -92,6 +92,13 @@ def pretrained_warnings(
         if late:
             path, epoch = next(iter(late.items()))
             yield f"layer {path} is thawed with epoch {epoch:g}, and the run has {experiment.epochs}: it stays frozen"
+        for node in freezing.backbone_nodes(found.nodes):
+            frozen = node.arguments.get("frozen", "none") not in ("none", ())
+            if frozen and asked(node) is None and node.arguments.get("thaw") is None:
+                yield (
+                    f"`{node.call}`: its weights are random, and what is frozen of them stays so; weights='DEFAULT' "
+                    "begins with trained ones"
+                )
     seen = propagations[network]
     warning = size_warning(seen, info.input_shape, store)
     if warning is not None:

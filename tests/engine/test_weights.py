@@ -283,6 +283,16 @@ def test_a_file_of_ones_own_is_read_in_the_forms_that_scripts_write(tmp_path, fo
         assert name.startswith("classifier.1.") or torch.equal(tensor, state[name]), name
 
 
+def test_random_weights_that_stay_frozen_are_told_of(pictures):
+    def told(arguments):
+        spec = fine_tuning(f"Backbone('squeezenet1_1', {arguments})")
+        return [text for text in check(spec, Place(pictures)).warnings if "random" in text]
+
+    (text,) = told("weights=None, frozen='to:features.4'")
+    assert "weights='DEFAULT'" in text
+    assert told("weights=None") == told("weights=None, frozen='all', thaw={2: 'all'}") == []
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
     found = stack("Backbone('squeezenet1_1', weights='file:none.pt')")
     assert "no file none.pt: looked for" in weights_problem(found, here(tmp_path), None).message
