@@ -91,8 +91,11 @@ class NetworkEditing:
         table = self._table()
         if table.module:
             name = layer_tree.at(self._draft.layers, table.path).name
-            told = f"{table.module} is part of {name}: {{compose.freeze}} freezes it, {{compose.unfold}} leads back"
-            self._say(told)
+            told = (
+                f"{table.module} is part of {name}: {{compose.freeze}} freezes or trains it, {{compose.unfold}} leads"
+            )
+            cut = f"; there until='{table.module}' leaves out all behind it" if name == BACKBONE else ""
+            self._say(f"{told} back to the whole{cut}")
             return None
         return span
 

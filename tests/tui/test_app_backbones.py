@@ -132,6 +132,7 @@ async def test_a_module_cannot_be_moved_edited_or_deleted(tmp_path: Path) -> Non
             assert len(app.screen_stack) == 1, key
             assert app.draft.layers == before, key
         assert "layer1 is part of Backbone" in screen_text(app)
+        assert "until='layer1' there cuts off the rest" in screen_text(app)
         # Behind the Backbone is where a layer is added.
         await pilot.press("a", *"Flatten", "enter")
         await until(pilot, lambda: len(app.draft.layers) == 2)
