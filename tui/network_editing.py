@@ -91,11 +91,9 @@ class NetworkEditing:
         table = self._table()
         if table.module:
             name = layer_tree.at(self._draft.layers, table.path).name
-            told = (
-                f"{table.module} is part of {name}: {{compose.freeze}} freezes or trains it, {{compose.unfold}} leads"
-            )
-            cut = f"; there until='{table.module}' leaves out all behind it" if name == BACKBONE else ""
-            self._say(f"{told} back to the whole{cut}")
+            told = f"{table.module} is part of {name}: {{compose.freeze}} freezes or trains it, "
+            cut = f"; until='{table.module}' there cuts off the rest" if name == BACKBONE else ""
+            self._say(f"{told}{{compose.unfold}} leads back{cut}")
             return None
         return span
 
