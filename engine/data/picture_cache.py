@@ -15,7 +15,7 @@ import mmap
 import os
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -184,10 +184,8 @@ def _read_index(folder: Path, settings: Settings, files: int) -> dict[str, Any]:
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     if index["family"] != _family(settings) or not 0 < index["rows"] <= files:
         raise ValueError("foreign")
-    for misnamed in index["misnamed"]:
-        if not isinstance(misnamed, str):
-            raise ValueError("foreign")
-    return dict(index) | {"reason": str(index["reason"])}
+    misnamed = {int(row): str(kind) for row, kind in dict(index["misnamed"]).items()}
+    return dict(index) | {"reason": str(index["reason"]), "misnamed": misnamed}
 
 
 def _mapped(held: cache_folder.Hold, rows: int, settings: Settings) -> Pixels:
@@ -210,7 +208,7 @@ class _Writing:
     marks: list[bytes]
     left_out: list[tuple[int, str]]
     passing: list[int]
-    misnamed: list[str]
+    misnamed: dict[int, str]  # the format of rows whose names say another one
 
     def index(self, settings: Settings, *, pictures: bool, reason: str = "") -> str:
         found = {
@@ -272,14 +270,14 @@ def _gather(
     skip: bool, into: BinaryIO | None, earlier: _Earlier | None,
 ) -> _Writing:  # fmt: skip
     """Decode every photograph in the order of the listing, a few at once."""
-    found = _Writing([], [], [], [], [])
+    found = _Writing([], [], [], [], {})
     total = len(listing.files)
 
     def one(position: int) -> tuple[Pixels, str] | Unreadable:
         if position in gone:
             return Unreadable(listing.root / listing.files[position], gone[position])
         if earlier is not None and (row := earlier.row(marks[position])) is not None:
-            return row, ""
+            return row
         try:
             decoded = decoding.read(listing.root / listing.files[position], settings)
             return decoded.pixels, decoded.format
@@ -298,7 +296,7 @@ def _gather(
             name = listing.files[position]
             said = decoding.SUFFIXES.get(os.path.splitext(name)[1].lower(), "")
             if kind and said and kind != said and not (kind == "MPO" and said == "JPEG"):
-                found.misnamed.append(f"{shown(name)} ({kind})")
+                found.misnamed[len(found.sums)] = kind
             found.sums.append(sums_of(pixels))
             found.marks.append(marks[position])
             if into is not None:
@@ -339,7 +337,7 @@ def sums_of(pixels: Pixels) -> Sums:
 
 
 def _notes(
-    listing: Listing, left_out: Sequence[tuple[int, str]], misnamed: Sequence[str], reason: str
+    listing: Listing, left_out: Sequence[tuple[int, str]], misnamed: Mapping[int, str], reason: str
 ) -> tuple[str, ...]:
     notes = []
     if left_out:
@@ -348,9 +346,11 @@ def _notes(
         notes.append(
             f"left out: {len(left_out):,} of {len(listing.files):,} photographs, unreadable: {', '.join(named)}{more}"
         )
-    if misnamed:
-        more = f" and {len(misnamed) - NAMED:,} more" if len(misnamed) > NAMED else ""
-        notes.append(f"not what their names say, and used all the same: {', '.join(misnamed[:NAMED])}{more}")
+    out = {position for position, _ in left_out}
+    rows = [name for position, name in enumerate(listing.files) if position not in out]
+    if named := [f"{shown(rows[row])} ({kind})" for row, kind in misnamed.items() if 0 <= row < len(rows)]:
+        more = f" and {len(named) - NAMED:,} more" if len(named) > NAMED else ""
+        notes.append(f"not what their names say, and used all the same: {', '.join(named[:NAMED])}{more}")
     return (*notes, reason) if reason else tuple(notes)
 
 
@@ -358,7 +358,7 @@ class _Earlier:
     """Rows of other entries with the same settings: where a few files of a set changed, only these are decoded."""
 
     def __init__(self, listing: Listing, settings: Settings, marks: Sequence[bytes]) -> None:
-        self._rows: dict[bytes, Pixels] = {}
+        self._rows: dict[bytes, tuple[Pixels, str]] = {}
         wanted = set(marks)
         for entry in reversed(cache_folder.entries()):
             if (
@@ -377,7 +377,8 @@ class _Earlier:
                 pixels = _mapped(held, index["rows"], settings)
             except (OSError, ValueError, KeyError, TypeError):
                 continue
-            self._rows = {name: pixels[row] for row, name in enumerate(names) if name in wanted}
+            kinds = index["misnamed"]
+            self._rows = {name: (pixels[at], kinds.get(at, "")) for at, name in enumerate(names) if name in wanted}
             return
 
     def __enter__(self) -> _Earlier:
@@ -386,6 +387,7 @@ class _Earlier:
     def __exit__(self, *_: object) -> None:
         self._rows = {}
 
-    def row(self, mark: bytes) -> Pixels | None:
-        """The row of a file that has not changed, None where there is none."""
+    def row(self, mark: bytes) -> tuple[Pixels, str] | None:
+        """The row of a file that has not changed, with its format where its name says another one; None where there is
+        none."""
         return self._rows.get(mark)

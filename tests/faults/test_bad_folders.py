@@ -142,6 +142,8 @@ def test_a_png_that_is_called_jpg_is_read_and_told(pets):
     assert len(loaded.train.inputs) == 9
     assert any("cat/new.jpg (PNG)" in note for note in loaded.notes)
     assert load(pets).notes == loaded.notes
+    save(pets / "dog" / "new.jpg", 5)
+    assert "not what their names say" in " ".join(load(pets).notes)  # of what was decoded before, too
 
 
 def test_deep_grey_cmyk_palette_and_transparent_pictures_are_samples_like_others(pets):
