@@ -104,7 +104,8 @@ class RunWriter:
     @property
     def problem(self) -> str | None:
         """What is wrong with writing right now, in words; None while all is well."""
-        return next(iter(self._problems.values()), None) or self._saver.problem
+        # That nothing is recorded comes first, whichever file was refused before.
+        return self._problems.get("write") or next(iter(self._problems.values()), None) or self._saver.problem
 
     def put(self, event: Event) -> None:
         """Hand over an event. Never blocks on the disk and never raises; after `close` it is left out."""
