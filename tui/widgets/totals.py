@@ -43,7 +43,7 @@ def totals(report: Any, problem: Any, layers: int, width: int) -> list[Line]:
         place = f"layer {problem.path}" if problem.path[:1].isdigit() else problem.path
         return [line((f" ✗ cannot be trained as it is: {place}", "bad")), line()]
     if report is None:
-        return [line((" …", "dim")), line()]
+        return [line((" … not checked yet: the first check loads PyTorch", "dim")), line()]
     trained = sum(row.trainable for row in report.rows if row.depth == 0)
     frozen = f", {count(trained)} trained" if trained < report.parameters else ""
     brief = line(" ", (count(report.parameters), "strong"), f" parameters{frozen}   ")
