@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import pty
 import re
 import select
 import signal
-import struct
-import termios
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
+
+from tests.terminal_of_its_own import begin
 
 T = TypeVar("T")
 
@@ -26,11 +25,8 @@ class Terminal:
 
     def __init__(self, command: list[str], columns: int, rows: int, environment: dict[str, str] | None = None) -> None:
         self.output = b""
-        self._pid, self._fd = pty.fork()
-        if self._pid == 0:
-            os.execvpe(command[0], command, os.environ | {"TERM": "xterm-256color"} | (environment or {}))
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        os.kill(self._pid, signal.SIGWINCH)
+        own = os.environ | {"TERM": "xterm-256color"} | (environment or {})
+        self._pid, self._fd = begin(command, own, Path.cwd(), (columns, rows))
 
     def __enter__(self) -> Terminal:
         return self

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,19 +19,13 @@ from engine.events import Checkpoint, Event
 from engine.launch.local import execute
 from engine.spec import Experiment
 from engine.store.folder import create_run
-from engine.store.reader import RunReader, RunView
 from engine.store.writer import RunWriter
 from tests.engine.test_resume import HARD, STEPS, tensors_of
 from tests.engine.training import Interrupter, experiment
 from tests.faults.trainer import Trainer
+from tests.watching import assert_stopped_with_a_checkpoint, until, view_of
 
 NOWHERE = Path("nowhere")
-
-
-def view_of(path: Path) -> RunView:
-    reader = RunReader(path)
-    reader.poll()
-    return reader.view
 
 
 def trained(spec: Experiment, store: Path, mailbox: Interrupter | None = None) -> Path:
@@ -137,16 +130,12 @@ def test_sigterm_stops_with_a_checkpoint_and_leaves_with_143(tmp_path):
     command = [sys.executable, "-m", "engine.launch.process", str(path), "--data", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 60
-        while view_of(path).done < 2 and time.monotonic() < until:
-            time.sleep(0.1)
+        until(lambda: view_of(path).done >= 2)
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(60) == 143
     finally:
         process.kill()
-    view = view_of(path)
-    assert view.status == "stopped"
-    assert end_of(path).step == view.controls[-1].step
+    assert_stopped_with_a_checkpoint(path)
 
 
 def test_a_run_that_fails_says_why_and_the_next_one_starts(tmp_path):

@@ -24,12 +24,7 @@ from engine.store.loss_curve import MAX_CURVE
 from engine.store.reader import RunReader, RunView
 from engine.store.writer import RunWriter
 from tests.engine.run_folders import ended, new_run, progress, started, trained_run
-
-
-def view_of(path: Path) -> RunView:
-    reader = RunReader(path)
-    reader.poll()
-    return reader.view
+from tests.watching import view_of
 
 
 def rewrite(file: Path, data: bytes | bytearray) -> None:

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import time
-from pathlib import Path
 
 import pytest
 
@@ -16,22 +15,10 @@ from engine.errors import RequestError
 from engine.events import Controlled, Message, Telemetry
 from engine.store import files, owner, requests
 from engine.store.listing import summarize
-from engine.store.reader import RunReader, RunView
+from engine.store.reader import RunReader
 from engine.store.writer import RunWriter
 from tests.engine.run_folders import Faulty, checkpoint, ended, new_run, progress, started, trained_run
-
-
-def view_of(path: Path) -> RunView:
-    reader = RunReader(path)
-    reader.poll()
-    return reader.view
-
-
-def wait_for(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
+from tests.watching import until, view_of
 
 
 def test_run_from_first_event_to_last_is_what_the_reader_sees(tmp_path):
@@ -58,7 +45,7 @@ def test_a_list_learns_how_long_a_run_has_lasted_before_its_epoch_ends(tmp_path,
         for step in (1, 2):
             before = summarize(path).seconds or 0.0
             writer.put(progress(step))
-            wait_for(lambda before=before: (summarize(path).seconds or 0.0) > before)
+            until(lambda before=before: (summarize(path).seconds or 0.0) > before)
         assert summarize(path).epoch == 0
 
 
@@ -69,7 +56,7 @@ def test_event_is_on_the_disk_within_half_a_second(tmp_path):
         for step in (1, 2, 3):
             began = time.monotonic()
             writer.put(progress(step))
-            wait_for(lambda step=step: reader.poll() and reader.view.step == step)
+            until(lambda step=step: reader.poll() and reader.view.step == step)
             assert time.monotonic() - began < 0.5
         writer.close("stopped", "enough")
     assert (view_of(path).status, view_of(path).reason) == ("stopped", "enough")
@@ -100,7 +87,7 @@ def test_requests_reach_the_mailbox_in_order_and_once(tmp_path):
         asked = [Request("pause"), Request("set_lr", 0.5, "me"), Request("resume"), Request("stop")]
         for request in asked:
             requests.send(path, request)
-        wait_for(lambda: taken.extend(mailbox.take()) or len(taken) >= 4)
+        until(lambda: taken.extend(mailbox.take()) or len(taken) >= 4)
         time.sleep(0.5)
         assert taken + mailbox.take() == asked
         assert not list((path / "control").iterdir())
@@ -121,7 +108,7 @@ def test_hostile_requests_are_removed_and_told_and_obeyed_never(tmp_path):
         os.mkfifo(control / "f.json")
         (control / "g.json").mkdir()
         (control / "h.json").write_bytes(b"x" * 1_000_000)
-        wait_for(lambda: len(list(control.iterdir())) == 1)
+        until(lambda: len(list(control.iterdir())) == 1)
         time.sleep(0.3)
         assert not mailbox.take()
     assert (tmp_path / "elsewhere.json").exists()
@@ -137,7 +124,7 @@ def test_request_of_another_user_is_not_obeyed(tmp_path):
         beside.write_text(Request("stop").to_json())
         os.chown(beside, 12345, 12345)
         beside.rename(path / "control" / "1.json")
-        wait_for(lambda: not list((path / "control").iterdir()))
+        until(lambda: not list((path / "control").iterdir()))
         assert not mailbox.take()
     assert "another user" in view_of(path).messages[0].text
 
@@ -205,9 +192,9 @@ def test_checkpoint_that_cannot_be_saved_is_told_and_training_goes_on(tmp_path):
     bad.state["callable"] = print
     with RunWriter(path, telemetry=False) as writer:
         writer.put(bad)
-        wait_for(lambda: writer.problem is not None)
+        until(lambda: writer.problem is not None)
         writer.put(checkpoint(20))
-        wait_for(lambda: writer.problem is None)
+        until(lambda: writer.problem is None)
         writer.close("finished")
     view = view_of(path)
     assert "state.callable is a builtins.builtin_function_or_method" in view.messages[0].text
@@ -236,16 +223,16 @@ def test_full_disk_loses_nothing_and_the_person_is_told_since_when(tmp_path, mon
     path = new_run(tmp_path)
     with RunWriter(path, telemetry=False) as writer:
         writer.put(started())
-        wait_for(lambda: view_of(path).started)
+        until(lambda: view_of(path).started)
         disk.full = True
         for step in range(1, 30):
             writer.put(progress(step))
         writer.put(ended(1))
-        wait_for(lambda: writer.problem is not None and "nothing was recorded since" in writer.problem)
+        until(lambda: writer.problem is not None and "nothing was recorded since" in writer.problem)
         assert "No space left" in writer.problem
         writer.put(checkpoint(10))
         disk.full = False
-        wait_for(lambda: view_of(path).messages)
+        until(lambda: view_of(path).messages)
         writer.close("finished")
     view = view_of(path)
     assert view.skipped_lines == 0
@@ -285,7 +272,7 @@ def test_run_folder_removed_while_training_raises_nothing(tmp_path):
         writer.put(checkpoint(10))
         reader.poll()
         assert reader.view.problem == "its folder is gone"
-        wait_for(lambda: writer.problem is not None)
+        until(lambda: writer.problem is not None)
         writer.close("finished")
 
 
@@ -319,7 +306,7 @@ def test_beat_goes_on(tmp_path, monkeypatch):
     path = new_run(tmp_path)
     with RunWriter(path, telemetry=False):
         beats = set()
-        wait_for(lambda: beats.add(json.loads((path / "owner.json").read_text())["beat"]) or len(beats) > 3)
+        until(lambda: beats.add(json.loads((path / "owner.json").read_text())["beat"]) or len(beats) > 3)
     assert len(beats) > 3
 
 

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import shutil
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from engine.store.reader import RunReader, RunView
+from tests.watching import until
 
 FORK = multiprocessing.get_context("fork")
 CHECKOUT = Path(__file__).parents[2]
@@ -23,24 +22,9 @@ CHECKOUT = Path(__file__).parents[2]
 CAPABILITIES, DAC_OVERRIDE, DAC_READ_SEARCH = 0x20080522, 1, 2
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """Wait for something to be true, and give it."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not come to it"
-        time.sleep(0.01)
-    return found
-
-
 def remove(folder: Path) -> None:
     """Take a folder away that others write into at the same time."""
     until(lambda: shutil.rmtree(folder, ignore_errors=True) or not folder.exists())
-
-
-def view_of(path: Path) -> RunView:
-    reader = RunReader(path)
-    reader.poll()
-    return reader.view
 
 
 def in_a_fork(act: Callable[..., Any], *arguments: Any, seconds: float = 60.0) -> Any:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
-import struct
 import sys
-import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,17 +20,12 @@ from engine.presets import preset
 from engine.spec import with_settings
 from engine.store.owner import is_alive
 from engine.store.reader import RunReader
+from tests.terminal_of_its_own import resize
 from tests.tui.screen_of_pty import Screen
+from tests.watching import until
 
 CHECKOUT = Path(__file__).parents[2]
 TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def eventually(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to it"
-        time.sleep(0.02)
 
 
 @dataclass(frozen=True)
@@ -135,7 +127,7 @@ class Sitting(Screen):
     def resize(self, columns: int, rows: int) -> None:
         """Make the terminal as large as this; the kernel tells the application with SIGWINCH."""
         self.screen.resize(rows, columns)
-        fcntl.ioctl(self._end, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        resize(self._end, (columns, rows))
 
     def stall(self) -> None:
         """Read nothing, until the terminal takes nothing more and the application waits for it."""
@@ -151,7 +143,7 @@ class Sitting(Screen):
                 found, since = now, time.monotonic()
             return time.monotonic() - since > 1.0
 
-        eventually(stuck)
+        until(stuck)
 
     def _writing(self) -> tuple[str, ...] | None:
         """The write to the terminal that a thread is in the midst of."""
@@ -185,7 +177,7 @@ class Sitting(Screen):
                     self.status = os.waitstatus_to_exitcode(status)
             return self.status is not None
 
-        eventually(over, seconds)
+        until(over, seconds)
         assert self.status is not None
         return self.status
 

@@ -18,7 +18,8 @@ from engine.errors import RunError
 from engine.spec import load_experiment, with_settings
 from engine.store.reader import RunReader
 from engine.store.requests import send
-from tests.faults.sittings import Desk, Sitting, closing, eventually
+from tests.faults.sittings import Desk, Sitting, closing
+from tests.watching import until
 from tui.cli.detach import train_detached
 
 
@@ -61,10 +62,10 @@ def test_what_it_begins_has_no_terminal_and_goes_on_when_that_is_taken_away(desk
         run = RunReader(desk.store / document["run"])
         run.poll()
         done = run.view.done
-        eventually(lambda run=run, done=done: run.poll() and run.view.done > done + 2)
+        until(lambda run=run, done=done: run.poll() and run.view.done > done + 2)
         send(run.path, Request("stop"))
-        eventually(lambda run=run: run.poll() and run.view.status == "stopped")
-        eventually(lambda document=document: not psutil.pid_exists(document["pid"]))
+        until(lambda run=run: run.poll() and run.view.status == "stopped")
+        until(lambda document=document: not psutil.pid_exists(document["pid"]))
 
 
 @pytest.mark.soak
@@ -101,7 +102,7 @@ def test_one_that_cannot_begin_is_told_beside_those_that_did(desk: Desk) -> None
     assert "without data did not begin: MNIST is not in" in str(refused.value)
     assert f"{run.view.run} has begun all the same" in str(refused.value)
     send(run.path, Request("stop"))
-    eventually(lambda: run.poll() and run.view.status == "stopped")
+    until(lambda: run.poll() and run.view.status == "stopped")
 
 
 def test_what_cannot_work_is_refused_before_anything_is_begun(desk: Desk) -> None:

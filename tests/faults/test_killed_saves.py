@@ -18,8 +18,8 @@ from engine import checkpoint
 from engine.spec import Experiment, parse_experiment
 from engine.store.folder import create_run
 from tests.engine.test_resume import tensors_of
-from tests.faults.processes import until, view_of
 from tests.faults.trainer import Trainer
+from tests.watching import until, view_of
 
 ROUNDS = 10
 # It saves as often as it can, and each save takes some tens of milliseconds. Dropout and momentum have a state, too.

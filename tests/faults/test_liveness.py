@@ -26,9 +26,10 @@ from engine.store.requests import send
 from engine.store.trash import delete_run
 from engine.store.writer import RunWriter
 from tests.engine.run_folders import checkpoint, ended, new_run, progress, started, trained_run
-from tests.faults.processes import FORK, until, view_of
+from tests.faults.processes import FORK
 from tests.tui.fake_training import application, screen_text
 from tests.tui.fake_training import until as shown
+from tests.watching import until, view_of
 from tui.screens.runs import RunsScreen
 
 

@@ -18,9 +18,10 @@ from engine.store.listing import list_runs
 from engine.store.notes import change_notes, read_notes
 from engine.store.writer import RunWriter
 from tests.engine.run_folders import ended, experiment, new_run, started, trained_run
-from tests.faults.processes import at_once, view_of
+from tests.faults.processes import at_once
 from tests.tui.fake_training import application, screen_text, until
 from tests.tui.run_store import run_id, stored_run
+from tests.watching import view_of
 from tui.screens.runs import RunsScreen
 
 

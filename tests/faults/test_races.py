@@ -20,7 +20,8 @@ from engine.store.reader import RunReader
 from engine.store.view import RunView
 from engine.store.writer import RunWriter
 from tests.engine.run_folders import experiment, progress, started
-from tests.faults.processes import FORK, until, view_of
+from tests.faults.processes import FORK
+from tests.watching import until, view_of
 from tui.watching import RunWatch
 
 STEPS = 10  # an epoch has so many

@@ -20,10 +20,11 @@ from engine.store.reader import RunReader
 from engine.store.requests import send
 from engine.store.writer import RunWriter
 from tests.engine.run_folders import checkpoint, ended, new_run, progress, started, trained_run
-from tests.faults.processes import FORK, remove, until, view_of
+from tests.faults.processes import FORK, remove
 from tests.tui.fake_training import application, screen_text
 from tests.tui.fake_training import until as shown
 from tests.tui.run_store import run_id, stored_run
+from tests.watching import until, view_of
 from tui.screens.runs import RunsScreen
 from tui.watching import RunWatch
 

@@ -18,7 +18,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.sittings import Desk, Sitting, closing, eventually
+from tests.faults.sittings import Desk, Sitting, closing
+from tests.watching import until
 
 pytestmark = pytest.mark.soak
 
@@ -103,7 +104,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         with socket.socket() as attempt:
             return attempt.connect_ex(("127.0.0.1", port)) == 0
 
-    eventually(listens, 20)
+    until(listens, 20)
     desk = Desk(tmp_path / "home")
     desk.folder.mkdir()
     try:
@@ -152,10 +153,10 @@ def test_a_run_outlives_its_connection_and_is_watched_and_stopped_from_the_next(
     run.poll()
     reached = run.view.done
     time.sleep(1)
-    eventually(lambda: run.poll() and run.view.done > reached + 20)
+    until(lambda: run.poll() and run.view.done > reached + 20)
     assert run.view.status == "running"
     assert trainer.is_running()
-    eventually(lambda: not server.connections())
+    until(lambda: not server.connections())
 
     second = server.log_in()
     with closing(second):

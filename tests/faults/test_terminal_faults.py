@@ -16,11 +16,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine import checkpoint
 from engine.control import Request
 from engine.store.reader import RunReader
 from engine.store.requests import send
-from tests.faults.sittings import Desk, Sitting, beside_training, closing, eventually
+from tests.faults.sittings import Desk, Sitting, beside_training, closing
+from tests.watching import assert_stopped_with_a_checkpoint, until
 
 MOST_BESIDE_TRAINING = 0.05  # of a processor
 LEAST_STEP_RATE = 0.95
@@ -58,7 +58,7 @@ def undisturbed(desk: Desk, file: Path) -> Iterator[Callable[[], bytes]]:
 def watch_from_another_terminal(desk: Desk, run: RunReader) -> None:
     """The next sitting: the run is there, live, from its first epoch on, and acts on what it is asked."""
     send(run.path, Request("pause"))
-    eventually(lambda: run.poll() and run.view.status == "paused")
+    until(lambda: run.poll() and run.view.status == "paused")
     name = run.view.run.split("-", 1)[1]
     second = desk.sit_down()
     with closing(second):
@@ -86,7 +86,7 @@ def test_a_closed_terminal_leaves_the_training_alone(desk: Desk, figure: Figure,
     with closing(sitting), undisturbed(desk, file) as weights:
         run = sitting.begin_training(desk)
         sitting.hang_up()
-        eventually(lambda: run.poll() and run.view.done >= 4)
+        until(lambda: run.poll() and run.view.done >= 4)
         time.sleep(0.5)
         share = beside_training(sitting.pid, seconds)
         watch_from_another_terminal(desk, run)
@@ -120,7 +120,7 @@ def test_a_terminal_that_is_not_read_slows_nothing_and_comes_back(desk: Desk, fi
         os.kill(sitting.pid, signal.SIGTERM)
         assert sitting.ended() == 128 + signal.SIGTERM
         assert_ordinary(sitting, before)
-    assert_stopped_with_a_checkpoint(run)
+    assert_stopped_with_a_checkpoint(run.path)
 
 
 def come_back(sitting: Sitting, run: RunReader) -> None:
@@ -141,15 +141,6 @@ def assert_ordinary(sitting: Sitting, attributes: list[object]) -> None:
     for on, off in (("?1049h", "?1049l"), ("?25l", "?25h"), ("?1003h", "?1003l"), ("?2004h", "?2004l")):
         assert after.rfind(f"\x1b[{off}") > after.rfind(f"\x1b[{on}"), on
     assert termios.tcgetattr(sitting.end) == attributes
-
-
-def assert_stopped_with_a_checkpoint(run: RunReader) -> None:
-    run.poll()
-    assert run.view.status == "stopped"
-    saved, problems = checkpoint.newest(run.path / "checkpoints")
-    assert not problems
-    assert saved is not None
-    assert saved.step == run.view.controls[-1].step
 
 
 def test_after_the_application_was_killed_the_next_one_offers_to_go_on(desk: Desk) -> None:
@@ -184,11 +175,11 @@ def test_after_the_application_was_killed_the_next_one_offers_to_go_on(desk: Des
         time.sleep(1.0)
         assert beside_training(trainer.pid, 1.0) < MOST_BESIDE_TRAINING
         send(run.path, Request("set_lr", 0.0125))
-        eventually(lambda: run.poll() and run.view.lr == 0.0125)
+        until(lambda: run.poll() and run.view.lr == 0.0125)
         send(run.path, Request("stop"))
         psutil.wait_procs([trainer], 30)
         assert not trainer.is_running()
-    assert_stopped_with_a_checkpoint(run)
+    assert_stopped_with_a_checkpoint(run.path)
 
 
 SLEEPER = """
@@ -248,4 +239,4 @@ def test_sigterm_does_not_wait_for_a_terminal_that_is_not_read(desk: Desk) -> No
         sitting.stall()
         os.kill(sitting.pid, signal.SIGTERM)
         assert sitting.reaped(30) == 128 + signal.SIGTERM
-    assert_stopped_with_a_checkpoint(run)
+    assert_stopped_with_a_checkpoint(run.path)

@@ -22,27 +22,14 @@ from engine.errors import RequestError
 from engine.launch import thread
 from engine.launch.local import execute
 from engine.store import crash, retention
-from engine.store.reader import RunReader, RunView
 from engine.store.writer import RunWriter
 from tests.engine.run_folders import trained_run
 from tests.engine.training import Interrupter, experiment
 from tests.faults.own_modules import layer_that
+from tests.watching import until, view_of
 
 NOWHERE = Path("nowhere")
 STEPS = 23  # of an epoch of the preset "activation"
-
-
-def view_of(path: Path) -> RunView:
-    reader = RunReader(path)
-    reader.poll()
-    return reader.view
-
-
-def wait_for(condition, seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not come"
-        time.sleep(0.05)
 
 
 # ---------------------------------------------------------------------------------------- 22: out of memory
@@ -292,7 +279,7 @@ def test_a_process_that_crashes_is_recorded_with_the_signal_and_goes_on_from_its
     path = launch.prepare_run(spec, tmp_path, NOWHERE)
     handle = launch.start(path, launcher="process", data_folder=NOWHERE, allow=[module])
     # It takes a moment to save what was handed over, and this one shall be there.
-    wait_for(lambda: ("step", 2 * STEPS) in [(kept.kind, kept.step) for kept in retention.kept(path / "checkpoints")])
+    until(lambda: ("step", 2 * STEPS) in [(kept.kind, kept.step) for kept in retention.kept(path / "checkpoints")])
     (tmp_path / "go").touch()
     handle.join(60)
     view = view_of(path)
@@ -381,7 +368,7 @@ def test_a_training_that_hangs_before_its_first_step_is_ended_by_a_second_sigter
     path = launch.prepare_run(spec, tmp_path, NOWHERE)
     flag.touch()
     handle = launch.start(path, launcher="process", data_folder=NOWHERE, allow=[name])
-    wait_for(lambda: view_of(path).owner)
+    until(lambda: view_of(path).owner)
     pid = view_of(path).owner["pid"]
     time.sleep(1.0)
     assert view_of(path).live

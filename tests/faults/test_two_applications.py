@@ -13,9 +13,10 @@ import pytest
 from engine.store.folder import run_names
 from engine.store.listing import list_runs
 from engine.store.notes import read_notes
-from tests.faults.processes import CHECKOUT, view_of
+from tests.faults.processes import CHECKOUT
 from tests.tui.run_store import stored_run
 from tests.tui.screen_of_pty import Screen
+from tests.watching import view_of
 
 
 @pytest.fixture

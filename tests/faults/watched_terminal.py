@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import select
 import signal
-import struct
-import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.faults.terminal_grammar import TerminalGrammar
+from tests.terminal_of_its_own import begin, reap
 
 QUIET_SECONDS = 0.04
 ASKS_FRAMES, HAS_FRAMES = b"\x1b[?2026$p", b"\x1b[?2026;2$y"
@@ -28,17 +25,7 @@ class WatchedTerminal:
         self.grammar = TerminalGrammar()
         self.written = bytearray()
         self.status: int | None = None
-        self.pid, self._end = pty.fork()
-        if not self.pid:
-            try:
-                os.chdir(folder)
-                # Until the parent has set the size there is none.
-                while os.get_terminal_size(0).columns != size[0]:
-                    time.sleep(0.001)
-                os.execvpe(command[0], list(command), dict(environment))
-            finally:
-                os._exit(127)
-        fcntl.ioctl(self._end, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        self.pid, self._end = begin(command, environment, folder, size)
 
     def read(self, seconds: float) -> bool:
         """Take in what comes within a time; whether there was anything."""
@@ -87,8 +74,7 @@ class WatchedTerminal:
         return self.status
 
     def _reap(self) -> None:
-        _, status = os.waitpid(self.pid, 0)
-        self.status = os.waitstatus_to_exitcode(status)
+        self.status = reap(self.pid)
 
     def close(self) -> None:
         if self.status is None:

@@ -10,16 +10,11 @@ from engine.spec import load_experiment
 from engine.store import files, notes
 from engine.store.listing import summarize
 from engine.store.notes import change_notes, read_notes
-from engine.store.reader import RunReader, RunView
+from engine.store.reader import RunView
 from engine.store.trash import delete_run, restore
 from engine.store.writer import RunWriter
 from tests.engine.run_folders import checkpoint, ended, experiment, new_run, started
-
-
-def view_of(path: Path) -> RunView:
-    reader = RunReader(path)
-    reader.poll()
-    return reader.view
+from tests.watching import view_of
 
 
 def whole(path: Path) -> RunView:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
 import select
 import signal
-import struct
-import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pyte
+
+from tests.terminal_of_its_own import begin, reap
 
 KEYS = {
     "enter": "\r",
@@ -65,17 +63,7 @@ class Screen:
         self._rest = b""
         self._frame = ""
         self.status: int | None = None
-        self.pid, self._end = pty.fork()
-        if not self.pid:
-            try:
-                os.chdir(folder)
-                # Until the parent has set the size there is none.
-                while os.get_terminal_size(0).columns != self.columns:
-                    time.sleep(0.001)
-                os.execvpe(command[0], list(command), dict(environment))
-            finally:
-                os._exit(127)
-        fcntl.ioctl(self._end, termios.TIOCSWINSZ, struct.pack("HHHH", self.rows, self.columns, 0, 0))
+        self.pid, self._end = begin(command, environment, folder, size)
 
     # ------------------------------------------------------------------ looking
 
@@ -125,8 +113,7 @@ class Screen:
 
     def _reap(self) -> None:
         if self.status is None:
-            _, status = os.waitpid(self.pid, 0)
-            self.status = os.waitstatus_to_exitcode(status)
+            self.status = reap(self.pid)
 
     def ended(self, seconds: float = 30.0) -> int:
         """Wait for the command to end; gives its exit status."""

@@ -9,28 +9,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from engine import checkpoint
 from engine.presets import preset
 from engine.spec import with_settings
 from engine.store.reader import RunReader
 from tests.tui.fake_training import application
+from tests.watching import assert_stopped_with_a_checkpoint, until
 from tui.ending import wait_for_training
 from tui.terminal import KeptTerminal
 
 SECONDS = 90.0
-
-
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it did not come to it"
-        time.sleep(0.05)
 
 
 @contextmanager
@@ -78,12 +71,7 @@ def test_without_a_terminal_training_goes_on_and_sigterm_stops_it_with_a_checkpo
         assert process.poll() is None
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(SECONDS) == 128 + signal.SIGTERM
-        run.poll()
-        assert run.view.status == "stopped"
-        saved, problems = checkpoint.newest(run.path / "checkpoints")
-        assert not problems
-        assert saved is not None
-        assert saved.step == run.view.controls[-1].step
+        assert_stopped_with_a_checkpoint(run.path)
 
 
 def test_after_an_error_of_the_application_the_run_goes_on_until_ctrl_c(
