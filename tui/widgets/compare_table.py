@@ -18,7 +18,7 @@ from tui.widgets.status import MARKS
 if TYPE_CHECKING:
     from tui.compared import Compared, Row
 
-NAME = 18
+NAME = 20
 VALUE = 11
 AWAY = 9
 LEAST = VALUE + 2 + AWAY + 2
