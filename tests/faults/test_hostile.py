@@ -199,7 +199,8 @@ def test_the_application_on_a_hostile_store_writes_only_what_it_knows(
         assert leave(terminal) == 0
         grammar = sound(terminal)
         for kind, shown in SEEN.items():
-            assert f"Znam{shown}" in grammar.text, kind
+            # As far as the list of runs has room for the beginning of a name.
+            assert f"Znam{shown[:6]}" in grammar.text, kind
         for mark in ("Zfol", "Zraw", "Znot", "Ztag", "Zexp", "Zrea", "Zdat", "Zlab", "Zcwd"):
             assert mark in grammar.text, mark
         assert not grammar.copied

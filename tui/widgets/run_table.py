@@ -197,5 +197,5 @@ def _both_ends(text: str, width: int) -> str:
     text = safe(text)
     if len(text) <= width or width < 8 or cell_len(text) != len(text):
         return fit(text, width)
-    end = (width - 1) // 2
+    end = (width - 1) // 3
     return f"{text[: width - 1 - end]}…{text[-end:]}"
