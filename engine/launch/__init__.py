@@ -89,8 +89,10 @@ def start(
     """Start training a run that was made, or resume one that has ended.
 
     Raises RequestError where the launcher is unknown, somebody else trains the run, or (for "thread") this process
-    trains another one.
+    trains another one; and, with the run left as it is, where one to be resumed does not find its data.
     """
+    if resume:
+        _require_data(run_path, data_folder, download)
     arguments = Arguments(run_path, data_folder, download, resume, add_epochs, tuple(allow))
     if launcher == "thread":
         from engine.launch import thread
@@ -101,3 +103,15 @@ def start(
 
         return process.start(arguments)
     raise RequestError(f"`{launcher}` is not a launcher; there are {' and '.join(LAUNCHERS)}")
+
+
+def _require_data(run_path: Path, data_folder: Path, download: bool) -> None:
+    """Raise RequestError where the data of a run are not there and may not be fetched: a session that finds this out
+    itself ends as failed, and so would a run that had finished."""
+    from engine.apart import apart
+    from engine.data.info import Place
+    from engine.data.sources import build_source
+    from engine.spec import load_experiment
+
+    source = load_experiment(run_path / "experiment.toml").data.source
+    apart(lambda: build_source(source).require(Place(data_folder, download)))

@@ -132,8 +132,6 @@ def resume(
     On the CPU it comes to the same bits as if it had never stopped.
     """
     from engine.control import MAX_ADDED_EPOCHS
-    from engine.data.info import Place
-    from engine.data.sources import build_source
     from engine.store.folder import find_run
     from engine.store.reader import RunReader
     from tui.output import print_json
@@ -149,9 +147,6 @@ def resume(
             f"{path.name} is finished ({reader.view.done} of {reader.view.epochs} epochs); "
             f"layerlab resume {path.name} --add-epochs 10 trains it further"
         )
-    if reader.view.experiment is not None:
-        # Before the run is touched: one that had finished would be a failed one.
-        build_source(reader.view.experiment.data.source).info(Place(data_folder(data), download))
     view, status = run_to_the_end(path, data, launcher, download, allow, resume=True, add_epochs=add_epochs)
     if as_json:
         print_json(record(view))
