@@ -360,7 +360,7 @@ def _last_batch_of_one(experiment: Experiment, info: DataInfo, propagations: Map
 
 def _data_warnings(experiment: Experiment, info: DataInfo) -> list[str]:
     """What becomes of the data otherwise than the settings alone would have it."""
-    warnings = []
+    warnings = list(info.notes)
     if info.validation is not None and experiment.data.validation.name == "holdout":
         warnings.append(
             f"{experiment.data.source.name} has a validation part of its own ({info.validation:,} samples): it is "

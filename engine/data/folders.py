@@ -87,7 +87,8 @@ def by_folder(root: Path, skip: bool) -> Listing:
     notes: list[str] = []
     if roles:
         if left := [name for name in folders if name not in roles.values()]:
-            notes.append(f"beside the parts of {root}, {_named(left)} was left out")
+            parts = _named(roles.values())
+            notes.append(f"left out: {_named(left)} in {root}, beside what is understood as its parts ({parts})")
         found = {part: _classes(root / roles[part], skip, notes) for part in PARTS if part in roles}
         classes = tuple(sorted(found["train"]))
         for part in [part for part, files in found.items() if not files and classes]:
@@ -193,20 +194,50 @@ def _listing(
 
 
 def _roles(root: Path, folders: list[str]) -> dict[PartName, str]:
-    """Which folder is which part; empty where the folders are classes."""
+    """Which folder is which part; empty where the folders are classes. Raises RequestError where both could be meant:
+    parts taken for classes would train to tell them apart."""
     named: dict[PartName, list[str]] = defaultdict(list)
     for name in folders:
         if (role := ROLES.get(name.lower())) is not None:
             named[role].append(name)
-    if "train" not in named or (len(named) < 2 and len(folders) > 1):
-        return {}
     # A class may be called `train`: then the photographs are in it, and not in folders below it.
-    if not any(_folders(root / name) and not _has_pictures(root / name) for name in named["train"]):
+    parts = [name for names in named.values() for name in names if _holds_folders(root / name)]
+    if not parts:
         return {}
+    # Photographs that lie loose in one of several parts are left out.
+    train = next((name for name in named["train"] if _folders(root / name)), None)
+    if train is None:
+        raise RequestError(
+            f"{_named(parts)} in {root} {_has(parts)} folders of classes, as parts have, but no folder train does; "
+            "call that of the training part train, or name one part alone: "
+            f'ImageFolder("{root / parts[0]}"); if {parts[0]} is a class, call its folder otherwise'
+        )
     for part, names in named.items():
         if len(names) > 1:
             raise RequestError(f"{_named(names)} in {root} could all be the {part} part; leave one of them there")
-    return {part: names[0] for part, names in named.items()}
+    roles = {part: names[0] for part, names in named.items() if names}
+    if len(roles) == 1 and (unlike := [name for name in folders if name != train and _unlike(root, name, train)]):
+        raise RequestError(
+            f"{train} in {root} has folders of classes, as the training part has, but {_named(unlike)} beside it "
+            f"{_has(unlike)} photographs sorted otherwise; name the training part alone: "
+            f'ImageFolder("{root / train}"), or if {train} is a class, call its folder otherwise'
+        )
+    return roles
+
+
+def _holds_folders(folder: Path) -> bool:
+    return bool(_folders(folder)) and not _has_pictures(folder)
+
+
+def _unlike(root: Path, name: str, train: str) -> bool:
+    """Whether a folder has photographs, and none of its folders is called as a class of the training part."""
+    if set(_folders(root / name)) & set(_folders(root / train)):
+        return False
+    return any(True for _ in _below(root / name, (_identity(root), _identity(root / name)), [], []))
+
+
+def _has(names: list[str]) -> str:
+    return "has" if len(names) == 1 else "have"
 
 
 def _classes(folder: Path, skip: bool, notes: list[str]) -> dict[str, list[str]]:

@@ -24,7 +24,7 @@ class DataInfo:
     label 0..k-1 a sample), "values" (k numbers a sample) or "multilabel" (k zeros and ones a sample). `classes` are
     the names in the order of their labels (empty for values). `outputs` is k. `train` and `test` are numbers of
     samples, None where unknown or where there is no official test split; so is `validation`, of a part that the source
-    itself sets aside.
+    itself sets aside. `notes` are what a person should know of the data before any is read, such as folders left out.
     """
 
     input_shape: tuple[int, ...]
@@ -36,6 +36,7 @@ class DataInfo:
     test: int | None
     image: bool
     validation: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ class Photographs(Source):
             test=listing.count("test"),
             image=True,
             validation=listing.count("validation"),
+            notes=listing.notes,
         )
 
     def load(self, place: Place) -> Loaded:

@@ -159,6 +159,60 @@ def test_a_class_may_be_called_train(tmp_path):
     assert info.classes == ("bus", "train")
 
 
+@pytest.mark.parametrize("extra", [{"cat": 2, "dog": 1}, {"emu": 2, "dog": 1}, {}])
+def test_what_lies_beside_a_training_part_is_left_out_and_told(tmp_path, extra):
+    root = image_folder(tmp_path / "pets", {"cat": 4, "dog": 5}, part="train")
+    image_folder(root, extra, part="extra")
+    (root / "extra").mkdir(exist_ok=True)
+    (root / "extra" / "notes.txt").write_text("no photograph")
+    source = build_source(parse_call('ImageFolder("pets", size=16)'))
+    loaded = source.load(Place(tmp_path))
+    assert (loaded.info.classes, loaded.info.train) == (("cat", "dog"), 9)
+    (note,) = loaded.notes
+    assert "left out: extra" in note
+    assert "parts (train)" in note
+    report = check(experiment("activation", 'data.source=ImageFolder("pets", size=16)'), Place(tmp_path))
+    assert report.warnings.count(note) == 1
+
+
+def test_a_loose_photograph_makes_no_class_of_a_part(tmp_path):
+    for part in ("train", "val"):
+        image_folder(tmp_path / "pets", {"cat": 3, "dog": 3}, part=part)
+    save(tmp_path / "pets" / "train" / "loose.jpg", 1)
+    info = build_source(parse_call('ImageFolder("pets", size=16)')).info(Place(tmp_path))
+    assert (info.classes, info.train, info.validation) == (("cat", "dog"), 6, 6)
+    assert "loose.jpg" in " ".join(info.notes)
+
+
+@pytest.mark.parametrize(
+    ("folders", "words"),
+    [
+        # Photographs that nobody sorted, or sorted otherwise: a part and more, or two classes?
+        (
+            ("train/cat", "train/dog", "extra"),
+            ["extra beside it has photographs", "training part alone"],
+        ),
+        (("train/steam", "train/diesel", "bus/red", "car"), ["bus, car beside it have", "train is a class"]),
+        (("Test/cat", "Test/dog", "extra/cat"), ["Test in", "has folders of classes", "no folder train does"]),
+        (("val/cat", "val/dog", "test/cat", "test/dog"), ["test, val in", "call that of the training part train"]),
+        (("train", "test/cat", "test/dog"), ["test in", "no folder train does"]),
+        (("validation/cat", "validation/dog"), ["validation in", "one part alone"]),
+    ],
+)
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_folders_that_could_be_parts_or_classes_are_refused_with_what_to_do(tmp_path, folders, words, on_error):
+    for at, folder in enumerate(folders):
+        for number in range(2):
+            save(tmp_path / "pets" / folder / f"{number}.jpg", 10 * at + number)
+    with pytest.raises(RequestError) as caught:
+        build_source(parse_call(f'ImageFolder("pets", size=16, on_error="{on_error}")')).info(Place(tmp_path))
+    for word in words:
+        assert word in str(caught.value)
+    # The remedy named is one.
+    (alone,) = re.findall(r'ImageFolder\("(.+?)"\)', str(caught.value))
+    assert len(build_source(parse_call(f'ImageFolder("{alone}", size=16)')).info(Place(tmp_path)).classes) == 2
+
+
 def test_labels_are_read_from_names(tmp_path):
     labelled_files(tmp_path / "pets", 4)
     (tmp_path / "pets" / "README.md").write_text("where they come from")
