@@ -17,6 +17,7 @@ from torch import nn
 from engine.calls import Call, Table
 from engine.catalogue import bind, find, reserved
 from engine.errors import RequestError, RunError
+from engine.freezing import backbone_nodes
 from engine.nodes import Node, Problem, Propagation, construct
 from engine.weights import State, fill
 
@@ -68,7 +69,8 @@ def initial_networks(
 
 
 def init_problem(propagation: Propagation, init: Call | None) -> Problem | None:
-    """The first layer that an initialiser cannot fill, found without memory for the weights; None where all can be."""
+    """The first layer that an initialiser cannot fill, or Backbone that names a module without anything to be filled,
+    found without memory for the weights; None where all can be."""
     chosen = list(initialised(propagation.nodes, init))
     if not chosen:
         return None
@@ -79,6 +81,27 @@ def init_problem(propagation: Propagation, init: Call | None) -> Problem | None:
                 _initialise(network.get_submodule(node.path), node, initialiser)
             except RequestError as error:
                 return Problem(node.path, str(node.call), str(error))
+        problems = (
+            _nothing_to_fill(node, network.get_submodule(node.path)) for node in backbone_nodes(propagation.nodes)
+        )
+        return next((problem for problem in problems if problem is not None), None)
+
+
+def _nothing_to_fill(backbone: Node, model: nn.Module) -> Problem | None:
+    """A module that a Backbone names to be filled anew, and that has no weights: nothing would be done."""
+    anew = backbone.arguments.get("init")
+    for path, initialiser in anew.items if isinstance(anew, Table) else ():
+        if next(_weights(model.get_submodule(str(path))), None) is None:
+            others = ", ".join(
+                name for name, child in model.named_children() if next(_weights(child), None) is not None
+            )
+            return Problem(
+                backbone.path,
+                str(backbone.call),
+                f"init={{{path!r}: {initialiser}}} fills nothing: {path!r} of {backbone.arguments['name']} has no "
+                "weights but those of norm layers and biases, if any, which keep their values; leave it out, or name a "
+                f"module with weights: {others}",
+            )
     return None
 
 
@@ -102,9 +125,7 @@ def initialised(nodes: tuple[Node, ...], init: Call | None) -> Iterator[tuple[No
 def _initialise(module: nn.Module, node: Node, init: Call) -> None:
     entry = find("initialisers", init.name)
     arguments = bind(entry, init)
-    for name, parameter in module.named_parameters():
-        if parameter.dim() < 2 or "weight" not in name.rpartition(".")[2]:
-            continue
+    for parameter in _weights(module):
         try:
             entry.target(parameter, **arguments)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
@@ -112,3 +133,10 @@ def _initialise(module: nn.Module, node: Node, init: Call) -> None:
             raise RequestError(
                 f"`{init}` cannot fill the weights ({shape}) of layer {node.path} `{node.call}`: {error}"
             ) from error
+
+
+def _weights(module: nn.Module) -> Iterator[nn.Parameter]:
+    """The parameters that an initialiser fills, in the order of the module."""
+    for name, parameter in module.named_parameters():
+        if parameter.dim() >= 2 and "weight" in name.rpartition(".")[2]:
+            yield parameter

@@ -328,6 +328,24 @@ def test_single_modules_are_filled_anew() -> None:
     assert all(p.any() for n, p in network[0].layer3.named_parameters() if "conv" in n)
 
 
+@pytest.mark.parametrize(
+    ("init", "words"),
+    [
+        ("{'relu': kaiming_normal_()}", ["'relu' of resnet18 has no weights", "conv1, layer1", "layer4, fc"]),
+        ("{'layer4': zeros_(), 'layer1.0.bn1': ones_()}", ["init={'layer1.0.bn1': ones_()} fills nothing"]),
+        ("{'layer1.0.conv1': ones_(), 'fc': zeros_()}", []),
+    ],
+)
+def test_a_module_that_has_nothing_to_fill_is_refused_at_the_check(init: str, words: list[str]) -> None:
+    text = SMALL_DIGITS.replace("weights=None", f"weights=None, init={init}").replace("size = 1", "size = 8")
+    assert init in text
+    refused = check(parse_experiment(text, "mine.toml"), Place(Path("nowhere"))).refusal
+    message = "" if refused is None else str(refused)
+    assert all(word in message for word in words), message
+    assert message.startswith("mine.toml:" if words else "")
+    assert bool(message) == bool(words)
+
+
 # -- rows -------------------------------------------------------------------------------------------------------------
 
 
