@@ -81,27 +81,26 @@ def init_problem(propagation: Propagation, init: Call | None) -> Problem | None:
                 _initialise(network.get_submodule(node.path), node, initialiser)
             except RequestError as error:
                 return Problem(node.path, str(node.call), str(error))
-        problems = (
-            _nothing_to_fill(node, network.get_submodule(node.path)) for node in backbone_nodes(propagation.nodes)
-        )
-        return next((problem for problem in problems if problem is not None), None)
+        for node in backbone_nodes(propagation.nodes):
+            problem = _nothing_to_fill(node, network.get_submodule(node.path))
+            if problem is not None:
+                return problem
+    return None
 
 
 def _nothing_to_fill(backbone: Node, model: nn.Module) -> Problem | None:
     """A module that a Backbone names to be filled anew, and that has no weights: nothing would be done."""
     anew = backbone.arguments.get("init")
     for path, initialiser in anew.items if isinstance(anew, Table) else ():
-        if next(_weights(model.get_submodule(str(path))), None) is None:
-            others = ", ".join(
-                name for name, child in model.named_children() if next(_weights(child), None) is not None
-            )
-            return Problem(
-                backbone.path,
-                str(backbone.call),
-                f"init={{{path!r}: {initialiser}}} fills nothing: {path!r} of {backbone.arguments['name']} has no "
-                "weights but those of norm layers and biases, if any, which keep their values; leave it out, or name a "
-                f"module with weights: {others}",
-            )
+        if _has_weights(model.get_submodule(str(path))):
+            continue
+        others = ", ".join(name for name, child in model.named_children() if _has_weights(child))
+        text = (
+            f"init={{{path!r}: {initialiser}}} does nothing: {path!r} of {backbone.arguments['name']} has no weights that "
+            "an initialiser fills (biases and norm layers keep their own); leave it out, or name a module that has, in "
+            f"one of {others}"
+        )
+        return Problem(backbone.path, str(backbone.call), text)
     return None
 
 
@@ -140,3 +139,7 @@ def _weights(module: nn.Module) -> Iterator[nn.Parameter]:
     for name, parameter in module.named_parameters():
         if parameter.dim() >= 2 and "weight" in name.rpartition(".")[2]:
             yield parameter
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return next(_weights(module), None) is not None

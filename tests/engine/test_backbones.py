@@ -332,7 +332,7 @@ def test_single_modules_are_filled_anew() -> None:
     ("init", "words"),
     [
         ("{'relu': kaiming_normal_()}", ["'relu' of resnet18 has no weights", "conv1, layer1", "layer4, fc"]),
-        ("{'layer4': zeros_(), 'layer1.0.bn1': ones_()}", ["init={'layer1.0.bn1': ones_()} fills nothing"]),
+        ("{'layer4': zeros_(), 'layer1.0.bn1': ones_()}", ["init={'layer1.0.bn1': ones_()} does nothing"]),
         ("{'layer1.0.conv1': ones_(), 'fc': zeros_()}", []),
     ],
 )
