@@ -200,7 +200,7 @@ def _check(experiment: Experiment, place: Place, store: Path | None, weights: bo
         or pretrained_problem(propagations, place, store, weights=weights)
     )
     warnings += _last_batch_of_one(experiment, info, propagations)
-    warnings += _data_warnings(experiment, info)
+    warnings += _data_warnings(experiment, info, place)
     if error is None:
         warnings += pretrained_warnings(experiment, info, propagations, task.networks[0], store if weights else None)
     if error is None and memory["total"] > memory["available"]:
@@ -358,7 +358,7 @@ def _last_batch_of_one(experiment: Experiment, info: DataInfo, propagations: Map
     return []
 
 
-def _data_warnings(experiment: Experiment, info: DataInfo) -> list[str]:
+def _data_warnings(experiment: Experiment, info: DataInfo, place: Place) -> list[str]:
     """What becomes of the data otherwise than the settings alone would have it."""
     warnings = list(info.notes)
     if info.validation is not None and experiment.data.validation.name == "holdout":
@@ -367,9 +367,11 @@ def _data_warnings(experiment: Experiment, info: DataInfo) -> list[str]:
             f"validated on that, and {experiment.data.validation} holds nothing out of the training part"
         )
     samples = sum(count for count in (info.train, info.validation, info.test) if count is not None)
-    if isinstance(build_source(experiment.data.source), Photographs):
+    source = build_source(experiment.data.source)
+    if isinstance(source, Photographs):
         large = too_large(samples * math.prod(info.input_shape))
-        warnings += [large] if large is not None else []
+        if large is not None and not source.decoded(place):
+            warnings.append(large)
     return warnings
 
 

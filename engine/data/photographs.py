@@ -66,6 +66,13 @@ class Photographs(Source):
             notes=listing.notes,
         )
 
+    def decoded(self, place: Place) -> bool:
+        """Whether the cache has all of them decoded, so that it is used whatever its bound is now."""
+        try:
+            return picture_cache.holds(folders.list_photographs(self, place), self.settings, skip=self.skips)
+        except RequestError:  # a file that cannot be read, which loading tells
+            return False
+
     def load(self, place: Place) -> Loaded:
         """Photographs uint8 (N, C, size, size), labels int64 (N,); decoded where the cache does not have them yet.
 

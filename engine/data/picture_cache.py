@@ -106,6 +106,12 @@ def provide(listing: Listing, settings: Settings, place: Place, *, skip: bool) -
     return _undecoded(key, listing, settings, place, marks, gone, reason, skip=skip)
 
 
+def holds(listing: Listing, settings: Settings, *, skip: bool) -> bool:
+    """Whether `provide` would decode nothing. Raises Unreadable as it does."""
+    known = _known(_key(settings, _marks(listing, settings, skip)[0]), listing, settings)
+    return known is not None and _usable(known, listing, settings, skip=skip)
+
+
 def _usable(known: Decoded, listing: Listing, settings: Settings, *, skip: bool) -> bool:
     """Whether a set is what decoding it now would give: nothing that it leaves out can be read meanwhile."""
     if not skip and known.left_out:

@@ -13,11 +13,13 @@ import pytest
 import torch
 
 from engine.calls import parse_call
+from engine.check import check
 from engine.data import Place, build_source, cache_folder, decoding
 from engine.data.cache_folder import entries, hold, make_room, making
 from engine.data.decoded_live import LivePart
 from engine.errors import RequestError
 from tests.engine.pictures import image_folder, save
+from tests.engine.training import experiment
 
 SOURCE = 'ImageFolder("pets", size=16)'
 
@@ -198,6 +200,26 @@ def test_a_set_larger_than_the_bound_is_decoded_anew_each_time(place, monkeypatc
     stored, _ = load(place)
     assert stored.train.stored
     assert torch.equal(stored.train.sums, loaded.train.sums)
+
+
+def test_a_set_that_the_cache_has_already_is_not_told_to_be_decoded_again(place, monkeypatch):
+    call = 'ImageFolder("pets", size=16, on_error="skip")'
+    spec = experiment("mlp", f"data.source={call}")
+
+    def told():
+        return any("decoded again" in text for text in check(spec, place).warnings)
+
+    (place.folder / "pets" / "cat" / "000.jpg").write_bytes(b"no picture")
+    load(place, call)
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", "0.000005")
+    assert (told(), load(place, call)[1]) == (False, 0)
+    # With one photograph changed it is another set, for which there is no room.
+    save(place.folder / "pets" / "dog" / "002.jpg", 4711)
+    assert (told(), load(place, call)[1]) == (True, 9)
+    (place.folder / "pets" / "cat" / "001.jpg").unlink()
+    (place.folder / "pets" / "cat" / "001.jpg").symlink_to("nowhere")
+    assert told()
+    assert any("decoded again" in text for text in check(experiment("mlp", f"data.source={SOURCE}"), place).warnings)
 
 
 def test_a_cache_that_cannot_be_written_is_told_and_done_without(place, tmp_path, monkeypatch):
