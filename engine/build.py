@@ -96,9 +96,9 @@ def _nothing_to_fill(backbone: Node, model: nn.Module) -> Problem | None:
             continue
         others = ", ".join(name for name, child in model.named_children() if _has_weights(child))
         text = (
-            f"init={{{path!r}: {initialiser}}} does nothing: {path!r} of {backbone.arguments['name']} has no weights that "
-            "an initialiser fills (biases and norm layers keep their own); leave it out, or name a module that has, in "
-            f"one of {others}"
+            f"init={{{path!r}: {initialiser}}} does nothing: {path!r} of {backbone.arguments['name']} has no weights "
+            "that an initialiser fills (biases and norm layers keep their own); leave it out, or name a module that "
+            f"has, in one of {others}"
         )
         return Problem(backbone.path, str(backbone.call), text)
     return None
