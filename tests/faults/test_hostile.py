@@ -74,6 +74,13 @@ def key(name: str) -> bytes:
     return KEYS.get(name) or name.encode()
 
 
+def named(kind: str) -> str:
+    """A payload as a column or a class can be called: halves of surrogate pairs cannot be written to a file, nor
+    given as a text of an experiment, which is refused."""
+    text = "".join(character for character in PAYLOADS[kind][:200] if character not in '\0"')
+    return text.encode("utf-8", "replace").decode()
+
+
 class Place:
     """A folder with a store, data, modules and files that are all named and filled to do harm."""
 
@@ -95,7 +102,7 @@ class Place:
 
     def table(self, kind: str) -> str:
         """A table of data whose file, columns and classes are called so; gives its name."""
-        text = "".join(character for character in PAYLOADS[kind][:200] if character not in '\0"')
+        text = named(kind)
         rows = [f'"a","b{text}","Ztar{text}"']
         rows += [f'"{at % 7}","{at % 5}","Zlab{text}{at % 3}"' for at in range(90)]
         name = file_name("Zdat", kind, ".csv")
@@ -105,8 +112,7 @@ class Place:
     def source(self, kind: str = "clipboard") -> str:
         """A call of that table, and the module that experiments of it use beside it."""
         (self.folder / "shouting.py").write_text(LAYERS.format(text=PAYLOADS[kind]))
-        target = "Ztar" + "".join(character for character in PAYLOADS[kind][:200] if character not in '\0"')
-        return f"CSV({self.table(kind)!a}, target={target!a})"
+        return f"CSV({self.table(kind)!a}, target={'Ztar' + named(kind)!a})"
 
     def experiment(self, name: str, name_text: str, layers: str, source: str = "Digits()", epochs: int = 2) -> Path:
         file = self.folder / name

@@ -85,18 +85,19 @@ class Consistency:
     def __init__(self) -> None:
         self.pictures = 0
         self.resumes = 0
-        self._segment = -1
+        self._owner: object = None
         self._step = 0
 
     def look(self, view: RunView) -> None:
         self.pictures += 1
         assert view.status in STATUSES
         assert (view.problem, view.skipped_lines) == (None, 0)
-        if view.segment != self._segment:
-            self.resumes += self._segment >= 0
+        # A session begins with the line that tells its owner; its file is there a moment before.
+        if view.owner != self._owner:
+            self.resumes += self._owner is not None
         else:
             assert view.step >= self._step, "steps went back within a session"
-        self._segment, self._step = view.segment, view.step
+        self._owner, self._step = view.owner, view.step
         assert [row.epoch for row in view.history] == list(range(1, len(view.history) + 1))
         for row in view.history[-50:]:
             assert (row.step, row.metrics) == (row.epoch * STEPS, {"val/loss": 1 / row.epoch})

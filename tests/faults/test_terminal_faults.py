@@ -77,7 +77,7 @@ def watch_from_another_terminal(desk: Desk, run: RunReader) -> None:
 
 
 @pytest.mark.parametrize(
-    ("epochs", "seconds"), [(250, 1.0), pytest.param(1000, 20.0, marks=pytest.mark.soak)], ids=["short", "soak"]
+    ("epochs", "seconds"), [(250, 1.0), pytest.param(3000, 20.0, marks=pytest.mark.soak)], ids=["short", "soak"]
 )
 def test_a_closed_terminal_leaves_the_training_alone(desk: Desk, figure: Figure, epochs: int, seconds: float) -> None:
     """Fault 18. The kernel's own SIGHUP; watched, paused and let go on from the next sitting."""
