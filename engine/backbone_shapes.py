@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.apart import apart
+from engine.apart import always_apart
 from engine.backbone_cut import ParametersUsed, Reached, leave_after
 from engine.backbones import check_module, drop_auxiliary, heads_of, meta_model
 from engine.errors import RequestError
@@ -129,6 +129,7 @@ def _text(module: nn.Module) -> str:
 
 
 @lru_cache(maxsize=64)
+@always_apart
 def measure(
     name: str,
     weights: str | None,
@@ -143,20 +144,7 @@ def measure(
     In a thread of its own, since modes belong to threads: those of a stack of layers that is being looked at would see
     all that happens here as well, and make it take twice as long.
     """
-    return apart(lambda: _measure(name, weights, until, num_classes, input_shape, auxiliary))
-
-
-def _measure(
-    name: str,
-    weights: str | None,
-    until: str | None,
-    num_classes: int,
-    input_shape: tuple[int, ...],
-    auxiliary: bool,
-) -> Measured:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = meta_model(name, num_classes, weights=weights, input_shape=input_shape)
+    model = meta_model(name, num_classes, weights=weights, input_shape=input_shape)
     with torch.no_grad(), torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if not auxiliary:

@@ -6,6 +6,7 @@ A backbone is torchvision's own model, so the names of its modules and of its we
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -190,7 +191,8 @@ def meta_model(
 
     check_name(name)
     options = _options(name, weights, num_classes, input_shape)
-    with torch.device("cpu"), _EmptyOnMeta():
+    with torch.device("cpu"), _EmptyOnMeta(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of initialisers that take long
         model: nn.Module = torchvision.models.get_model(name, weights=None, **options)
     model.to("meta")
     _HEADS.setdefault(name, heads_of(model))

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from engine import snapshot
-from engine.control import Mailbox
 from engine.data.cache_folder import Hold
 from engine.data.info import Loaded, Place
 from engine.data.normalise import Normalise
@@ -140,11 +139,6 @@ def _told(started: Mapping[str, Any] | None) -> tuple[Origin | None, dict[str, s
     read = told.get("loaded")
     names = {str(path): str(name) for path, name in read.items()} if isinstance(read, Mapping) else {}
     return Origin(str(told["weights"]), str(told["key"])), names
-
-
-def asked_to_end(mailbox: Mailbox) -> bool:
-    """Whether somebody wants a run to end that has not begun to train; other requests wait until it does."""
-    return mailbox.pending and mailbox.asks_to_end()
 
 
 def describe(told: Mapping[str, Any]) -> str:

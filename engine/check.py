@@ -18,7 +18,7 @@ from engine.build import init_problem
 from engine.calls import Call
 from engine.data.augment import AUGMENTATIONS
 from engine.data.cache_folder import too_large
-from engine.data.info import DataInfo, Missing, Place
+from engine.data.info import DataInfo, Missing, NotFetched, Place, Source
 from engine.data.photographs import Photographs
 from engine.data.prepare import check_data
 from engine.data.sources import build_source
@@ -55,6 +55,13 @@ class Report:
     def ok(self) -> bool:
         """Whether a run can start."""
         return self.error is None
+
+    def require(self) -> None:
+        """Raise what keeps a run from starting: the refusal, or NotFetched for what may not be fetched."""
+        if self.refusal is not None:
+            raise self.refusal
+        for missing in self.missing:
+            raise NotFetched(missing)
 
     @property
     def refusal(self) -> SpecError | None:
@@ -200,7 +207,7 @@ def _check(experiment: Experiment, place: Place, store: Path | None, weights: bo
         or pretrained_problem(propagations, place, store, weights=weights)
     )
     warnings += _last_batch_of_one(experiment, info, propagations)
-    warnings += _data_warnings(experiment, info, place)
+    warnings += _data_warnings(experiment, source, info, place)
     if error is None:
         warnings += pretrained_warnings(experiment, info, propagations, task.networks[0], store if weights else None)
     if error is None and memory["total"] > memory["available"]:
@@ -358,7 +365,7 @@ def _last_batch_of_one(experiment: Experiment, info: DataInfo, propagations: Map
     return []
 
 
-def _data_warnings(experiment: Experiment, info: DataInfo, place: Place) -> list[str]:
+def _data_warnings(experiment: Experiment, source: Source, info: DataInfo, place: Place) -> list[str]:
     """What becomes of the data otherwise than the settings alone would have it."""
     warnings = list(info.notes)
     if info.validation is not None and experiment.data.validation.name == "holdout":
@@ -367,7 +374,6 @@ def _data_warnings(experiment: Experiment, info: DataInfo, place: Place) -> list
             f"validated on that, and {experiment.data.validation} holds nothing out of the training part"
         )
     samples = sum(count for count in (info.train, info.validation, info.test) if count is not None)
-    source = build_source(experiment.data.source)
     if isinstance(source, Photographs):
         large = too_large(samples * math.prod(info.input_shape))
         if large is not None and not source.decoded(place):

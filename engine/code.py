@@ -79,7 +79,8 @@ def pytorch_code(report: Report, data_folder: Path = Path("data")) -> str:
 def _trained_with(found: Propagation) -> tuple[Sequence[float], Sequence[float]] | None:
     """Mean and deviation of the inputs that the weights of the network's beginning were trained with, where known."""
     known = preprocessing(found, None)
-    return None if known is None or known.mean is None or known.std is None else (known.mean, known.std)
+    # Without a store no run is looked for, of which alone it can be known that there was none.
+    return None if known is None or isinstance(known.normalisation, str) else known.normalisation
 
 
 def _joined(blocks: list[str]) -> str:

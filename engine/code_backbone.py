@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.backbone_rows import measured
-from engine.backbones import IMAGENET, below, chosen_parameters, head_paths, transforms_input
+from engine.backbones import below, chosen_parameters, head_paths, transforms_input
 from engine.errors import RequestError
 from engine.losses import AUXILIARY
 from engine.nodes import Node
@@ -23,8 +23,7 @@ def backbone(name, weights=None, head=(), until=None, auxiliary=True, **options)
         with torch.random.fork_rng():
             state = models.get_model(name, weights=weights).state_dict()
         own = model.state_dict()
-        fitting = {key: value for key, value in state.items() if key in own and value.shape == own[key].shape}
-        fitting = {key: value for key, value in fitting.items() if not key.startswith(head)}
+        fitting = {key: value for key, value in state.items() if key in own and not key.startswith(head)}
         model.load_state_dict(fitting, strict=False)
 '''
 _AUXILIARY = """    if not auxiliary:
@@ -61,8 +60,7 @@ def arguments(node: Node) -> list[tuple[str, object]]:
     if isinstance(weights, str) and weights.startswith(("run:", "file:")):
         raise RequestError(f"no code is written for weights='{weights}'; torchvision's own weights have some")
     found: list[tuple[str, object]] = [("weights", weights)] if weights is not None else []
-    if weights is not None and until is None and given["num_classes"] == IMAGENET:
-        # Its shapes do not tell it from that of the weights, whose classes are others.
+    if weights is not None and until is None:
         found.append(("head", tuple(f"{path}." for path in head_paths(name))))
     if until is None:
         found.append(("num_classes", given["num_classes"]))

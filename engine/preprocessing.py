@@ -20,22 +20,12 @@ NEAR = 0.7
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What weights were trained with: `mean` and `std` by channel for inputs in [0, 1], or None where that is not
-    known; pictures of `size` pixels, cut out after the short side was scaled to `resize_size`. `unnormalised`: it is
-    known that there was no normalisation."""
+    """What weights were trained with: how inputs in [0, 1] were normalised, None where that is not known; pictures of
+    `size` pixels, cut out after the short side was scaled to `resize_size`."""
 
-    mean: tuple[float, ...] | None
-    std: tuple[float, ...] | None
+    normalisation: TrainedWith | None
     size: int
     resize_size: int
-    unnormalised: bool = False
-
-    @property
-    def normalisation(self) -> TrainedWith | None:
-        """What `data.prepare` is to take over; None where nothing is known."""
-        if self.unnormalised:
-            return "none"
-        return None if self.mean is None or self.std is None else (self.mean, self.std)
 
 
 def asked(node: Node) -> str | None:
@@ -81,13 +71,10 @@ def _preprocessing(model: str, weights: str | None, store: Path | None) -> Prepr
             return None
         run = named_run(model, weights, store)
         size = run.input_shape[-1] if run.input_shape else 0
-        if run.normalisation is None or run.normalisation == "none":
-            return Preprocessing(None, None, size, size, unnormalised=run.normalisation == "none")
-        mean, std = run.normalisation
-        return Preprocessing(tuple(mean), tuple(std), size, size)
+        return Preprocessing(run.normalisation, size, size)
     member = torchvision_weights(model, weights)
     used = member.transforms()
-    return Preprocessing(tuple(used.mean), tuple(used.std), int(used.crop_size[0]), int(used.resize_size[0]))
+    return Preprocessing((tuple(used.mean), tuple(used.std)), int(used.crop_size[0]), int(used.resize_size[0]))
 
 
 def size_warning(propagation: Propagation, input_shape: Sequence[int], store: Path | None) -> str | None:

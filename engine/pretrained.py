@@ -108,7 +108,7 @@ def pretrained_warnings(
     trained = preprocessing(seen, store)
     for node in freezing.backbone_nodes(seen.nodes):
         weights = asked(node) or ""
-        if trained is not None and trained.unnormalised and weights.startswith("run:"):
+        if trained is not None and trained.normalisation == "none" and weights.startswith("run:"):
             yield (
                 f"`{node.call}`: these weights were trained on inputs that were not normalised, so they are not here "
                 "either; normalize = [mean, std] normalises them"

@@ -58,8 +58,7 @@ def prepare_run(
     """
     from engine import catalogue
     from engine.check import check
-    from engine.data.info import NotFetched, Place
-    from engine.data.sources import build_source
+    from engine.data.info import Place
     from engine.run_weights import name_runs
     from engine.store.environment import environment
     from engine.store.folder import create_run
@@ -68,11 +67,7 @@ def prepare_run(
         catalogue.allow(module)
     place = Place(data_folder, download)
     report = check(experiment, place, store)
-    if report.refusal is not None:
-        raise report.refusal
-    for missing in report.missing:
-        raise NotFetched(missing)
-    build_source(experiment.data.source).require(place)
+    report.require()
     return create_run(store, catalogue.canonical(name_runs(report.experiment, store)), environment())
 
 

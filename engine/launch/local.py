@@ -11,7 +11,7 @@ from typing import Any
 
 from engine import catalogue, checkpoint, device_errors
 from engine.build import initial_networks
-from engine.cached_training import asked_to_end, describe, with_features
+from engine.cached_training import describe, with_features
 from engine.check import Report, check
 from engine.control import Mailbox, Request
 from engine.data.info import Place
@@ -114,7 +114,7 @@ def _session(arguments: Arguments, mailbox: Mailbox, writer: RunWriter, known: d
             ready,
             device=device,
             place=place,
-            stopped=lambda: asked_to_end(mailbox),
+            stopped=mailbox.asks_to_end,
             weights=weights,
             began=began,
         )

@@ -446,7 +446,7 @@ def test_models_that_read_the_versions_of_their_modules_can_be_saved_and_resumed
 def test_preprocessing_is_that_of_the_weights(tmp_path, hub, pictures):
     used = ResNet18_Weights.DEFAULT.transforms()
     found = preprocessing(stack("Backbone('resnet18')"), None)
-    assert found == Preprocessing(tuple(used.mean), tuple(used.std), used.crop_size[0], used.resize_size[0])
+    assert found == Preprocessing((tuple(used.mean), tuple(used.std)), used.crop_size[0], used.resize_size[0])
     assert preprocessing(stack("Conv2d(3, 1)", "Backbone('resnet18')"), None) is None
     assert preprocessing(stack("Backbone('resnet18', weights=None)"), None) is None
     lay(hub, {}, "resnet18-f37072fd.pth")
@@ -487,7 +487,7 @@ def test_inputs_stay_as_they_are_where_the_weights_were_trained_on_such_inputs(t
     # What goes on from this run knows it in turn.
     third = fine_tuning(f"Backbone('squeezenet1_1', weights='run:{path.name}')")
     found = preprocessing(check(third, Place(pictures), store).propagations["model"], store)
-    assert found == Preprocessing(None, None, 48, 48, unnormalised=True)
+    assert found == Preprocessing("none", 48, 48)
 
 
 def test_what_a_run_made_of_its_inputs_before_the_backbone_leaves_their_normalisation_unknown(tmp_path, pictures):

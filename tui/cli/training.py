@@ -159,15 +159,7 @@ def resume(
 
 def refuse_what_fails(experiment: Experiment, data: Path | None, download: bool, allow: list[str] | None) -> None:
     """Raise what a check finds, and RequestError where data or weights are neither there nor to be fetched."""
-    from engine.data.info import NotFetched, Place
-    from engine.data.sources import build_source
-
-    report = check_experiment(experiment, data, download, allow)
-    if report.refusal is not None:
-        raise report.refusal
-    for missing in report.missing:
-        raise NotFetched(missing)
-    build_source(experiment.data.source).require(Place(data_folder(data), download))
+    check_experiment(experiment, data, download, allow).require()
 
 
 def train_one(

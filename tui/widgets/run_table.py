@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rich.cells import cell_len
 from textual.events import Click
 
+from tui.output import middle
 from tui.run_columns import BEST, NAME, Column, best_title
-from tui.safe import safe
 from tui.widgets.lines import SERIES, Line, fit, line
 from tui.widgets.rows import VIM_KEYS, Rows
 from tui.widgets.status import MARKS
@@ -160,7 +159,8 @@ class RunTable(Rows):
 
     def _cell(self, text: str, column: Column, width: int) -> str:
         if not column.width:
-            return _both_ends(text, width) + " "
+            # Its end stays too, by which it differs from others of the same name.
+            return fit(middle(text, width), width) + " "
         return "  " + fit(text, width, right=True) if column.right else " " + fit(text, width) + " "
 
     def _line(self, index: int) -> Line:
@@ -190,12 +190,3 @@ class RunTable(Rows):
             left -= len(piece) if column.width else width + 1
             spans.append((piece, cell_style))
         return line((" ", ""), *spans)
-
-
-def _both_ends(text: str, width: int) -> str:
-    """A name in so many cells: where it is cut its end stays too, by which it differs from others of the same name."""
-    text = safe(text)
-    if len(text) <= width or width < 8 or cell_len(text) != len(text):
-        return fit(text, width)
-    end = (width - 1) // 3
-    return f"{text[: width - 1 - end]}…{text[-end:]}"
