@@ -111,8 +111,6 @@ class Mailbox:
 
     def asks_to_end(self) -> bool:
         """Whether an end is among the requests; all of them stay."""
-        if not self.pending:  # as it mostly is: no lock
-            return False
         with self._changed:
             return any(request.name in ("stop", "discard") for request in self._requests)
 

@@ -114,7 +114,7 @@ def _session(arguments: Arguments, mailbox: Mailbox, writer: RunWriter, known: d
             ready,
             device=device,
             place=place,
-            stopped=mailbox.asks_to_end,
+            stopped=lambda: mailbox.pending and mailbox.asks_to_end(),
             weights=weights,
             began=began,
         )
