@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
-import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -22,17 +19,8 @@ from engine.data.info import Loaded, Part, Place
 from engine.data.normalise import Normalise
 from engine.data.stored_rows import StoredRows
 from engine.errors import RequestError, RunError
+from engine.feature_entry import FORMAT, PIECE, make, stored
 from engine.features import Prefix, compute, rest
-
-KIND = "features"
-FORMAT = 1
-_PIECE = 1 << 24  # bytes read at a time
-_INPUT_BYTES = 32 << 20  # of inputs in a batch
-_BATCH = 64
-
-
-class Stopped(Exception):
-    """Somebody asked for an end while features were computed; nothing of them is kept."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +70,8 @@ def features(
     features of those are taken, if the cache still has them.
 
     Raises RequestError where it has not, and where the rest of the network gives something else on the features than
-    the network itself, RunError where the cache cannot hold them, Stopped where `stopped` says so between two batches.
+    the network itself, RunError where the cache cannot hold them, Stopped where `stopped` says so between two batches:
+    computing goes on from there the next time.
     """
     modes = {module: module.training for module in network.modules()}
     network.eval()
@@ -95,7 +84,7 @@ def features(
             weights = began.weights
         key = _key(weights, network, prefix, loaded, normalise, device, autocast)
         parts = [part for part in (loaded.train, loaded.validation, loaded.test) if part is not None]
-        found = _stored(key, prefix, parts)
+        found = stored(key, prefix, parts)
         reused = found is not None
         if found is None and others:
             raise RequestError(
@@ -104,8 +93,8 @@ def features(
                 "new run of this experiment, which trains on features of the new weights"
             )
         if found is None:
-            _make(key, worker, parts, place, stopped)
-            found = _stored(key, prefix, parts)
+            make(key, prefix, parts, worker.compute, place, stopped)
+            found = stored(key, prefix, parts)
         if found is None:
             raise RunError(f"the features in {cache_folder.cache_folder()} cannot be read back; is its disk in order?")
     finally:
@@ -180,85 +169,6 @@ def _same(whole: Any, split: Any) -> bool:
     return torch.allclose(whole, split, rtol=1e-3, atol=1e-4 * size, equal_nan=True)
 
 
-# -- the entry in the cache ----------------------------------------------------------------------------------------
-
-
-def _make(key: str, worker: _Worker, parts: list[Part], place: Place, stopped: Callable[[], bool]) -> None:
-    """Compute everything into a new entry. Raises RunError where the cache cannot hold it."""
-    shape = worker.prefix.shape
-    total = sum(len(part.inputs) for part in parts)
-    wanted = 4 * total * int(np.prod(shape, dtype=np.int64))
-    where = cache_folder.cache_folder()
-    if not cache_folder.make_room(wanted):
-        raise RunError(
-            f"the features of {total:,} samples take {wanted / 2**30:,.2f} GiB, which {where} cannot hold; raise "
-            "LAYERLAB_CACHE_GIB, name another folder with LAYERLAB_CACHE, or set cache_features = false"
-        )
-    batch = max(1, min(_BATCH, _INPUT_BYTES // max(4 * parts[0].inputs[0].numel(), 1)))
-    began, done, check = time.perf_counter(), 0, 0
-    try:
-        with cache_folder.making(KIND, key) as folder:
-            with (folder / "values").open("wb") as file:
-                for part in parts:
-                    for begin in range(0, len(part.inputs), batch):
-                        if stopped():
-                            raise Stopped
-                        end = min(begin + batch, len(part.inputs))
-                        values = worker.compute(part, begin, end).numpy().data.cast("B")
-                        file.write(values)
-                        check = zlib.crc32(values, check)
-                        done += end - begin
-                        place.report("computing features", done, total)
-            about = {
-                "format": FORMAT,
-                "layers": worker.prefix.text,
-                "shape": list(shape),
-                "samples": [len(part.inputs) for part in parts],
-                "seconds": time.perf_counter() - began,
-                "crc32": check,
-            }
-            (folder / "about.json").write_text(json.dumps(about))
-    except OSError as error:
-        raise RunError(
-            f"the features cannot be written to {where}: {error.strerror or error}; name another folder with "
-            "LAYERLAB_CACHE, or set cache_features = false"
-        ) from error
-
-
-def _stored(key: str, prefix: Prefix, parts: list[Part]) -> tuple[list[Tensor], float, cache_folder.Hold] | None:
-    """The features of each part, mapped, the seconds that they took, and the hold on them; None where they are not
-    there. What is damaged is thrown away."""
-    hold = cache_folder.hold(KIND, key)
-    if hold is None:
-        return None
-    counts = [len(part.inputs) for part in parts]
-    try:
-        about = json.loads((hold.folder / "about.json").read_bytes()[: 1 << 16])
-        seconds = float(about["seconds"])
-        right = about["format"] == FORMAT and about["samples"] == counts and about["shape"] == list(prefix.shape)
-        values = hold.folder / "values"
-        if not right or _crc32(values, 4 * sum(counts) * int(np.prod(prefix.shape, dtype=np.int64))) != about["crc32"]:
-            raise ValueError("it is not what it should be")
-        # Copied where somebody writes to it, so the file stays what it is.
-        mapped = np.memmap(values, np.float32, "c", shape=(sum(counts), *prefix.shape))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        hold.close()
-        cache_folder.throw_away(KIND, key)
-        return None
-    whole = torch.from_numpy(mapped)
-    return list(torch.split(whole, counts)), seconds, hold
-
-
-def _crc32(path: Path, size: int) -> int:
-    if path.stat().st_size != size:
-        raise ValueError("it has another size")
-    check = 0
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            check = zlib.crc32(piece, check)
-    return check
-
-
 # -- what features depend on ---------------------------------------------------------------------------------------
 
 
@@ -307,8 +217,8 @@ def _key(
 def _add(digest: Any, name: str, tensor: Tensor) -> None:
     digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
     flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    for begin in range(0, len(flat), _PIECE):
-        digest.update(flat[begin : begin + _PIECE].data)
+    for begin in range(0, len(flat), PIECE):
+        digest.update(flat[begin : begin + PIECE].data)
 
 
 def _own_sources(network: nn.Module) -> Iterator[bytes]:

@@ -112,9 +112,9 @@ def _lock(descriptor: int, *, exclusive: bool) -> bool:
 @contextlib.contextmanager
 def making(kind: str, key: str) -> Iterator[Path]:
     """A new folder to write an entry into, which becomes the entry as the block ends, unless another process was
-    faster: then that one's stays. It is removed where the block raises. Raises OSError where the cache cannot be
-    written to. Whoever wants the entry holds it within the block or calls `hold` afterwards, and looks whether it is
-    what it should be."""
+    faster: then that one's stays. It is removed where the block raises and has not called `settle`. Raises OSError
+    where the cache cannot be written to. Whoever wants the entry holds it within the block or calls `hold` afterwards,
+    and looks whether it is what it should be."""
     parent = cache_folder() / kind
     parent.mkdir(parents=True, exist_ok=True)
     folder = parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
@@ -124,16 +124,21 @@ def making(kind: str, key: str) -> Iterator[Path]:
         (folder / _LOCK).touch()
         held = _hold(folder)
         yield folder
-        for file in folder.iterdir():
-            _sync(file)
-        with contextlib.suppress(OSError):
-            # A folder replaces an empty one only, so a whole entry stays.
-            os.rename(folder, parent / key)
-        _sync(parent)
+        settle(folder, key)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if held is not None:
             held.close()
+
+
+def settle(folder: Path, key: str) -> None:
+    """Let a folder that `making` gave become the entry `key`, with all that is in it on the disk. Raises OSError."""
+    for file in folder.iterdir():
+        _sync(file)
+    with contextlib.suppress(OSError):
+        # A folder replaces an empty one only, so a whole entry stays.
+        os.rename(folder, folder.with_name(key))
+    _sync(folder.parent)
 
 
 def _sync(path: Path) -> None:

@@ -1,19 +1,14 @@
 """Photographs decoded once: kept as one file of uint8 that is mapped into memory, and decoded again only when changed.
 
-An entry `photographs/<key>` of the cache holds `pictures` (rows of uint8, one photograph after the other), `sums`
-(int64, two numbers a channel of each: what mean and deviation of any part are worked out from without reading
-pictures), `marks` (16 bytes a row that name path, size and modification time) and `index.json`. Where a set does not
-fit the cache, its entry has everything but the pictures, which are decoded again each time.
+What a stop or an unreadable file cuts short is kept as well, so that decoding goes on from there the next time. Where a
+set does not fit the cache, its entry has everything but the pictures, which are decoded again each time.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import json
-import mmap
 import os
-import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,19 +17,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from engine.data import cache_folder, decoding
 from engine.data.decoding import Pixels, Settings, Unreadable, shown
+from engine.data.earlier_pictures import Earlier
 from engine.data.files import size_text
 from engine.data.folders import NAMED, Listing
 from engine.data.info import Place
+from engine.data.picture_entry import KIND, MARK, Sums, Writing, key_of, mapped, read_index
 from engine.errors import RequestError
-
-FORMAT = 1
-KIND = "photographs"
-_MARK = 16
-Sums = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -82,12 +73,12 @@ def provide(listing: Listing, settings: Settings, place: Place, *, skip: bool) -
     Raises Unreadable for the first file that cannot be read, unless these are to be left out.
     """
     marks, gone = _marks(listing, settings, skip)
-    key = _key(settings, marks)
+    key = key_of(settings, marks)
     known = _known(key, listing, settings)
     if known is not None and _usable(known, listing, settings, skip=skip):
         return known
     stale, known = known is not None, None  # held no longer
-    wanted = len(listing.files) * (int(np.prod(settings.shape)) + 16 * settings.shape[0] + _MARK) + (1 << 20)
+    wanted = len(listing.files) * (int(np.prod(settings.shape)) + 16 * settings.shape[0] + MARK) + (1 << 20)
     reason = ""
     try:
         if cache_folder.make_room(wanted):
@@ -108,7 +99,7 @@ def provide(listing: Listing, settings: Settings, place: Place, *, skip: bool) -
 
 def holds(listing: Listing, settings: Settings, *, skip: bool) -> bool:
     """Whether `provide` would decode nothing. Raises Unreadable as it does."""
-    known = _known(_key(settings, _marks(listing, settings, skip)[0]), listing, settings)
+    known = _known(key_of(settings, _marks(listing, settings, skip)[0]), listing, settings)
     return known is not None and _usable(known, listing, settings, skip=skip)
 
 
@@ -143,19 +134,8 @@ def _marks(listing: Listing, settings: Settings, skip: bool) -> tuple[list[bytes
                 raise Unreadable(listing.root / name, reason) from None
             gone[position] = reason
             text = f"{path}\0"
-        marks.append(hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=_MARK).digest())
+        marks.append(hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=MARK).digest())
     return marks, gone
-
-
-def _family(settings: Settings) -> str:
-    return f"{FORMAT} {settings!r}"
-
-
-def _key(settings: Settings, marks: Sequence[bytes]) -> str:
-    digest = hashlib.sha256(_family(settings).encode())
-    for mark in marks:
-        digest.update(mark)
-    return digest.hexdigest()[:32]
 
 
 def _known(key: str, listing: Listing, settings: Settings, reason: str = "") -> Decoded | None:
@@ -167,7 +147,7 @@ def _known(key: str, listing: Listing, settings: Settings, reason: str = "") -> 
             cache_folder.throw_away(KIND, key)
         return None
     try:
-        index = _read_index(held.folder, settings, len(listing.files))
+        index = read_index(held.folder, settings, len(listing.files))
         rows, channels = index["rows"], settings.shape[0]
         sums = np.fromfile(held.folder / "sums", dtype=np.int64)
         left_out = tuple((int(position), str(reason)) for position, reason in index["left_out"])
@@ -177,51 +157,13 @@ def _known(key: str, listing: Listing, settings: Settings, reason: str = "") -> 
             raise ValueError("torn")
         if not passing <= out <= set(range(len(listing.files))):
             raise ValueError("torn")
-        pixels = _mapped(held, rows, settings) if index["pictures"] else None
+        pixels = mapped(held, rows, settings) if index["pictures"] else None
     except (OSError, ValueError, KeyError, TypeError):
         held.close()
         cache_folder.throw_away(KIND, key)
         return None
     notes = _notes(listing, left_out, index["misnamed"], reason or index["reason"])
     return Decoded(key.removesuffix("-live"), pixels, sums.reshape(rows, channels, 2), left_out, passing, notes)
-
-
-def _read_index(folder: Path, settings: Settings, files: int) -> dict[str, Any]:
-    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    if index["family"] != _family(settings) or not 0 < index["rows"] <= files:
-        raise ValueError("foreign")
-    misnamed = {int(row): str(kind) for row, kind in dict(index["misnamed"]).items()}
-    return dict(index) | {"reason": str(index["reason"]), "misnamed": misnamed}
-
-
-def _mapped(held: cache_folder.Hold, rows: int, settings: Settings) -> Pixels:
-    """Rows of a file, which stays in the cache for as long as they are mapped. Copied where they are written to, which
-    nobody does: torch warns of arrays that cannot be."""
-    with open(held.folder / "pictures", "rb") as file:
-        wanted = rows * int(np.prod(settings.shape))
-        if os.fstat(file.fileno()).st_size != wanted:
-            raise ValueError("torn")
-        memory = mmap.mmap(file.fileno(), wanted, access=mmap.ACCESS_COPY)
-    weakref.finalize(memory, held.close)
-    return np.frombuffer(memory, dtype=np.uint8).reshape(rows, *settings.shape)
-
-
-@dataclass
-class _Writing:
-    """What is gathered while a set is decoded."""
-
-    sums: list[Sums]
-    marks: list[bytes]
-    left_out: list[tuple[int, str]]
-    passing: list[int]
-    misnamed: dict[int, str]  # the format of rows whose names say another one
-
-    def index(self, settings: Settings, *, pictures: bool, reason: str = "") -> str:
-        found = {
-            "family": _family(settings), "rows": len(self.sums), "left_out": self.left_out,
-            "passing": self.passing, "misnamed": self.misnamed, "pictures": pictures, "reason": reason,
-        }  # fmt: skip
-        return json.dumps(found)
 
 
 def _made(
@@ -237,12 +179,21 @@ def _made(
 ) -> Decoded:
     """Decode into a new entry; rows that another entry has, or the one that is there and `stale`, are taken from there.
     Raises OSError where the cache cannot be written to."""
-    with _Earlier(listing, settings, marks) as earlier, cache_folder.making(KIND, key) as folder:
-        if stale:
-            cache_folder.throw_away(KIND, key)
-        with open(folder / "pictures", "wb") as file:
-            found = _gather(listing, settings, place, marks, gone, skip=skip, into=file, earlier=earlier)
-        _write(folder, found, settings, pictures=True)
+    found = Writing()
+    with Earlier(settings, marks) as earlier:
+        with cache_folder.making(KIND, key) as folder:
+            if stale:
+                cache_folder.throw_away(KIND, key)
+            try:
+                with open(folder / "pictures", "wb") as file:
+                    _gather(found, listing, settings, place, marks, gone, skip=skip, into=file, earlier=earlier)
+            except OSError:
+                raise
+            except BaseException:  # KeyboardInterrupt, too
+                earlier.keep(folder, found, settings)
+                raise
+            found.write(folder, settings, pictures=True)
+        earlier.replaced()
     known = _known(key, listing, settings)
     if known is None:
         raise OSError(errno.EIO, "what was written to it is not there")
@@ -254,29 +205,24 @@ def _undecoded(
     reason: str, *, skip: bool,
 ) -> Decoded:  # fmt: skip
     """Look at every photograph once, for those that cannot be read and for mean and deviation, and keep only that."""
-    found = _gather(listing, settings, place, marks, gone, skip=skip, into=None, earlier=None)
+    found = Writing()
+    _gather(found, listing, settings, place, marks, gone, skip=skip, into=None, earlier=None)
     try:
         if cache_folder.make_room(len(listing.files) * 128 + 4096):
             with cache_folder.making(KIND, f"{key}-live") as folder:
-                _write(folder, found, settings, pictures=False, reason=reason)
+                found.write(folder, settings, pictures=False, reason=reason)
     except OSError:
         pass  # the cache is what cannot be written to
     notes = _notes(listing, tuple(found.left_out), found.misnamed, reason)
     return Decoded(key, None, np.stack(found.sums), tuple(found.left_out), frozenset(found.passing), notes)
 
 
-def _write(folder: Path, found: _Writing, settings: Settings, *, pictures: bool, reason: str = "") -> None:
-    np.stack(found.sums).tofile(folder / "sums")
-    (folder / "marks").write_bytes(b"".join(found.marks))
-    (folder / "index.json").write_text(found.index(settings, pictures=pictures, reason=reason), encoding="utf-8")
-
-
 def _gather(
-    listing: Listing, settings: Settings, place: Place, marks: list[bytes], gone: dict[int, str], *,
-    skip: bool, into: BinaryIO | None, earlier: _Earlier | None,
-) -> _Writing:  # fmt: skip
-    """Decode every photograph in the order of the listing, a few at once."""
-    found = _Writing([], [], [], [], {})
+    found: Writing, listing: Listing, settings: Settings, place: Place, marks: list[bytes], gone: dict[int, str], *,
+    skip: bool, into: BinaryIO | None, earlier: Earlier | None,
+) -> None:  # fmt: skip
+    """Decode every photograph in the order of the listing, a few at once. Where it raises, `found` tells how far it
+    came."""
     total = len(listing.files)
 
     def one(position: int) -> tuple[Pixels, str] | Unreadable:
@@ -313,7 +259,6 @@ def _gather(
             f"none of the {total:,} photographs in {listing.root} can be read; the first is {shown(listing.files[0])}: "
             f"{found.left_out[0][1]}"
         )
-    return found
 
 
 def _in_order(work: Any, total: int) -> Iterator[Any]:
@@ -358,42 +303,3 @@ def _notes(
         more = f" and {len(named) - NAMED:,} more" if len(named) > NAMED else ""
         notes.append(f"not what their names say, and used all the same: {', '.join(named[:NAMED])}{more}")
     return (*notes, reason) if reason else tuple(notes)
-
-
-class _Earlier:
-    """Rows of other entries with the same settings: where a few files of a set changed, only these are decoded."""
-
-    def __init__(self, listing: Listing, settings: Settings, marks: Sequence[bytes]) -> None:
-        self._rows: dict[bytes, tuple[Pixels, str]] = {}
-        wanted = set(marks)
-        for entry in reversed(cache_folder.entries()):
-            if (
-                entry.folder.parent.name != KIND
-                or (held := cache_folder.hold(KIND, entry.folder.name, used=False)) is None
-            ):
-                continue
-            try:
-                index = _read_index(held.folder, settings, 1 << 62)
-                known = (held.folder / "marks").read_bytes()
-                if not index["pictures"] or len(known) != index["rows"] * _MARK:
-                    continue
-                names = [known[at : at + _MARK] for at in range(0, len(known), _MARK)]
-                if wanted.isdisjoint(names):
-                    continue
-                pixels = _mapped(held, index["rows"], settings)
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-            kinds = index["misnamed"]
-            self._rows = {name: (pixels[at], kinds.get(at, "")) for at, name in enumerate(names) if name in wanted}
-            return
-
-    def __enter__(self) -> _Earlier:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._rows = {}
-
-    def row(self, mark: bytes) -> tuple[Pixels, str] | None:
-        """The row of a file that has not changed, with its format where its name says another one; None where there is
-        none."""
-        return self._rows.get(mark)

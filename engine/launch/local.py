@@ -20,7 +20,7 @@ from engine.data.prepare import prepare
 from engine.device import resolve
 from engine.errors import LayerlabError
 from engine.events import Message
-from engine.feature_cache import Stopped
+from engine.feature_entry import Stopped
 from engine.freezing import backbone_nodes
 from engine.launch import Arguments
 from engine.run_weights import normalisation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine import feature_cache, launch
@@ -30,7 +31,8 @@ from engine.data.sources import build_source
 from engine.data.streamed import Streamed
 from engine.errors import RequestError, RunError
 from engine.events import Checkpoint, Started, from_line, to_line
-from engine.feature_cache import Kept, Stopped, features
+from engine.feature_cache import Kept, features
+from engine.feature_entry import Stopped
 from engine.features import Prefix, Reason, _inside, compute, frozen_prefix, rest
 from engine.launch.local import execute
 from engine.shapes import propagate
@@ -351,11 +353,75 @@ def test_writing_to_a_batch_does_not_reach_the_cache() -> None:
     assert bool(again.loaded.train.inputs.any())
 
 
-def test_a_stop_while_they_are_computed_leaves_nothing_behind(cache_folder: Path) -> None:
-    asked = iter([False, False, True])
-    with pytest.raises(Stopped):
-        made(described(), stopped=lambda: next(asked))
-    assert list((cache_folder / "features").iterdir()) == []
+def computing(spec: Experiment, stop_after: int | None = None) -> tuple[Kept | None, list[int]]:
+    """The features, None where somebody asks for an end after so many batches, and how many samples each batch ran."""
+    batches: list[int] = []
+
+    def counted(network: nn.Sequential, prefix: Prefix, inputs: Tensor) -> Tensor:
+        batches.append(len(inputs))
+        return compute(network, prefix, inputs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feature_cache, "compute", counted)
+        try:
+            kept = made(spec, stopped=lambda: len(batches) - 1 == stop_after)  # the first one is of the check
+        except Stopped:
+            return None, batches[1:]
+    return kept, batches[1:]
+
+
+def test_computing_goes_on_where_it_was_stopped(cache_folder: Path) -> None:
+    kept, whole = computing(described())
+    assert kept is not None
+    assert len(whole) > 9
+    wanted = kept.loaded.train.inputs.clone()
+    shutil.rmtree(cache_folder)
+    ran = []
+    for more in (3, 4, 0):
+        stopped, batches = computing(described(), more)
+        assert stopped is None
+        ran += batches
+        assert len(list((cache_folder / "features").iterdir())) == 1
+    again, batches = computing(described())
+    assert again is not None
+    assert ran + batches == whole
+    assert len(ran) == 7
+    assert again.seconds > 0
+    assert torch.equal(again.loaded.train.inputs, wanted)
+    assert len(list((cache_folder / "features").iterdir())) == 1
+    assert computing(described())[1] == []
+
+
+@pytest.mark.parametrize("damage", ["a flipped bit", "cut short", "no JSON", "a folder", "other batches"])
+def test_what_a_stop_left_and_was_damaged_since_is_not_taken_up(cache_folder: Path, damage: str) -> None:
+    wanted = made(described()).loaded.train.inputs.clone()
+    shutil.rmtree(cache_folder)
+    computing(described(), 3)
+    [entry] = (cache_folder / "features").iterdir()
+    values, about = entry / "values", entry / "about.json"
+    content = values.read_bytes()
+    if damage == "a flipped bit":
+        values.write_bytes(content[:5000] + bytes([content[5000] ^ 4]) + content[5001:])
+    elif damage == "cut short":
+        values.write_bytes(content[:-4])
+    elif damage == "no JSON":
+        about.write_text("[" * 100_000)
+    elif damage == "a folder":
+        values.unlink()
+        values.mkdir()
+    else:
+        about.write_text(json.dumps(json.loads(about.read_text()) | {"batch": 7}))
+    kept, batches = computing(described())
+    assert kept is not None
+    assert torch.equal(kept.loaded.train.inputs, wanted)
+    assert sum(batches) == kept.samples
+
+
+def test_what_a_stop_left_serves_no_other_weights(cache_folder: Path) -> None:
+    computing(described(), 3)
+    kept, batches = computing(with_settings(described(), ["seed=2"]))
+    assert kept is not None
+    assert sum(batches) == kept.samples
 
 
 def test_a_cache_that_is_too_small_is_told_with_what_would_help(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -548,7 +614,8 @@ def test_a_run_stops_while_features_are_computed(tmp_path: Path, cache_folder: P
     path = launch.prepare_run(cached(described()), tmp_path, Path("nowhere"))
     view = run_of(path, Interrupter(3, Request("pause"), Request("stop")))
     assert (view.status, view.reason) == ("stopped", "stopped before training began")
-    assert list((cache_folder / "features").iterdir()) == []
+    [begun] = (cache_folder / "features").iterdir()
+    assert json.loads((begun / "about.json").read_text())["samples"] == [128]
     assert run_of(path, Mailbox(), resume=True).status == "finished"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from engine.check import check
 from engine.data import Place, build_source, cache_folder, decoding
 from engine.data.cache_folder import entries, hold, make_room, making
 from engine.data.decoded_live import LivePart
+from engine.data.picture_entry import Writing
 from engine.errors import RequestError
 from tests.engine.pictures import image_folder, save
 from tests.engine.training import experiment
@@ -72,6 +74,83 @@ def test_only_the_photograph_that_changed_is_decoded_again(place, change):
     assert second.key != first.key
     same = [torch.equal(a, b) for a, b in zip(first.train.inputs, second.train.inputs, strict=True)]
     assert same == [change == "time" or row != 7 for row in range(10)]
+
+
+class Ended(Exception):
+    """Raised where a person ends a run under way."""
+
+
+def ending_at(place, rows, error=Ended):
+    def progress(text, done, total):
+        if text == "decoding photographs" and done == rows:
+            raise error
+
+    return Place(place.folder, progress=progress)
+
+
+@pytest.mark.parametrize("error", [Ended, KeyboardInterrupt])
+def test_decoding_goes_on_where_it_was_stopped(place, error):
+    whole = load(place)[0].train.inputs.clone()
+    shutil.rmtree(cache_folder.cache_folder())
+    for stop in (4, 7):
+        with pytest.raises(error):
+            load(ending_at(place, stop, error))
+        (left,) = entries()
+        assert (left.folder / "pictures").stat().st_size == stop * 3 * 16 * 16
+    again, decoded = load(place)
+    assert decoded == 3
+    assert torch.equal(again.train.inputs, whole)
+    assert [entry.folder for entry in entries()] == [entry_of(again)]  # what the stop left is gone
+
+
+def test_a_stop_that_comes_sooner_keeps_what_an_earlier_one_left(place):
+    for stop in (7, 2):
+        with pytest.raises(Ended):
+            load(ending_at(place, stop))
+        assert [(entry.folder / "pictures").stat().st_size for entry in entries()] == [7 * 3 * 16 * 16]
+    assert load(place)[1] == 3
+
+
+def test_after_a_photograph_is_mended_only_those_from_it_on_are_decoded(place):
+    broken = place.folder / "pets" / "dog" / "002.jpg"  # the eighth
+    content = broken.read_bytes()
+    broken.write_bytes(content[:100])
+    with pytest.raises(RequestError, match=r"002\.jpg"):
+        load(place)
+    broken.write_bytes(content)
+    loaded, decoded = load(place)
+    assert decoded == 3
+    shutil.rmtree(cache_folder.cache_folder())
+    assert torch.equal(loaded.train.inputs, load(place)[0].train.inputs)
+
+
+def test_a_stop_at_the_last_photograph_leaves_the_whole_entry(place):
+    with pytest.raises(Ended):
+        load(ending_at(place, 10))
+    assert load(place)[1] == 0
+
+
+@pytest.mark.parametrize("file", ["pictures", "marks", "index.json"])
+def test_what_a_stop_left_and_was_torn_since_is_not_used(place, file):
+    whole = load(place)[0].train.inputs.clone()
+    shutil.rmtree(cache_folder.cache_folder())
+    with pytest.raises(Ended):
+        load(ending_at(place, 6))
+    torn = entries()[0].folder / file
+    torn.write_bytes(torn.read_bytes()[:-5])
+    again, decoded = load(place)
+    assert decoded == 10
+    assert torch.equal(again.train.inputs, whole)
+
+
+def test_a_disk_that_fills_up_while_decoding_leaves_nothing(place, monkeypatch):
+    def full(self, *_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Writing, "write", full)
+    with pytest.raises(Ended):
+        load(ending_at(place, 6))
+    assert entries() == []
 
 
 def test_a_photograph_that_is_added_or_removed_costs_only_itself(place):
