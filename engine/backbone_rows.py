@@ -151,12 +151,15 @@ def _trained(name: str, arguments: Mapping[str, object], found: Measured, frozen
     if (until := arguments.get("until")) is not None:
         # A module that is missing may have been cut off.
         name = f"{name} until '{until}'"
-    _check_tables(name, arguments, modules)
+    _check_tables(name, arguments, modules, paths)
     still = set(chosen_parameters(paths, modules, _which(arguments.get("frozen", "none")), found.heads, name))
     thaw = arguments.get("thaw")
     if isinstance(thaw, Table):
         for _, which in thaw.items:
-            still -= set(thawed_parameters(paths, modules, which, name))
+            thawed = thawed_parameters(paths, modules, which, name)
+            if not thawed:
+                raise RequestError(f"thaw={thaw}: {which!r} of {name} has no weights; leave it out, or name others")
+            still -= set(thawed)
     return frozenset() if frozen else frozenset(path for path in paths if path not in still)
 
 
@@ -179,12 +182,16 @@ def single_value_norm(node: Node) -> str | None:
     return None if path is None else f"{node.path}.{path}"
 
 
-def _check_tables(name: str, arguments: Mapping[str, object], modules: list[str]) -> None:
+def _check_tables(name: str, arguments: Mapping[str, object], modules: list[str], parameters: list[str]) -> None:
     """Raises RequestError where lr_scale, init or thaw holds what it cannot."""
     scale = arguments.get("lr_scale", 1.0)
     for module, value in scale.items if isinstance(scale, Table) else (("", scale),):
         if module != "":
             check_module(str(module), modules, name)
+            if not any(below(path, (str(module),)) for path in parameters):
+                raise RequestError(
+                    f"lr_scale={scale} does nothing: {module!r} of {name} has no weights; leave it out, or name others"
+                )
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             raise RequestError(f"lr_scale wants a number above 0, the share of the learning rate, found {value!r}")
     init = arguments.get("init")

@@ -66,7 +66,7 @@ def make(
     batch = max(1, min(_BATCH, _INPUT_BYTES // max(4 * parts[0].inputs[0].numel(), 1)))
     try:
         with cache_folder.making(KIND, key) as folder:
-            done = _Done()
+            done, had = _Done(), 0
             try:
                 with (folder / "values").open("wb") as file:
                     done = _taken_up(key, prefix, batch, file)

@@ -173,6 +173,26 @@ def thaw(network: nn.Module, propagation: Propagation, epoch: int) -> dict[str, 
 def schedule(propagation: Propagation) -> dict[str, tuple[tuple[int, int], ...]]:
     """What is thawed, by the paths of rows: with which epochs how many of a row's parameters begin to train, in order.
     Rows of which nothing is thawed are left out."""
+    found: dict[str, dict[int, int]] = {}
+    for path, rule, size in _of_rows(propagation):
+        if 1 < rule.begins < NEVER:
+            epochs = found.setdefault(path, {})
+            epochs[int(rule.begins)] = epochs.get(int(rule.begins), 0) + size
+    return {path: tuple(sorted(epochs.items())) for path, epochs in found.items()}
+
+
+def shares(propagation: Propagation) -> dict[str, tuple[float, ...]]:
+    """At which shares of the learning rate the parameters of rows train at any time, by the paths of rows, the smallest
+    first. Rows of which all train at the full rate are left out."""
+    found: dict[str, set[float]] = {}
+    for path, rule, _ in _of_rows(propagation):
+        if rule.begins < NEVER:
+            found.setdefault(path, set()).add(rule.lr_scale)
+    return {path: tuple(sorted(scales)) for path, scales in found.items() if scales != {1.0}}
+
+
+def _of_rows(propagation: Propagation) -> Iterator[tuple[str, Rule, int]]:
+    """The rules that hold in each row, by its path, each with how many parameters it is for."""
     from engine.backbone_rows import measured
 
     rows = {row.path for row in propagation.rows}
@@ -180,18 +200,12 @@ def schedule(propagation: Propagation) -> dict[str, tuple[tuple[int, int], ...]]
     sizes = {row.path: row.parameters for row in propagation.rows if row.path not in holders}
     for node in backbone_nodes(propagation.nodes):
         sizes |= {f"{node.path}.{path}": size for path, size in measured(node).parameters}
-    found: dict[str, dict[int, int]] = {}
     for path, rule in _rules(propagation.nodes, Rule("")):
-        size = sizes.get(path, 0)
-        if not size or not 1 < rule.begins < NEVER:
-            continue
-        above = path
+        size, above = sizes.get(path, 0), path if sizes.get(path) else ""
         while above:
             if above in rows:
-                epochs = found.setdefault(above, {})
-                epochs[int(rule.begins)] = epochs.get(int(rule.begins), 0) + size
+                yield above, rule, size
             above = above.rpartition(".")[0]
-    return {path: tuple(sorted(epochs.items())) for path, epochs in found.items()}
 
 
 def thawed(propagation: Propagation, epoch: int) -> tuple[str, ...]:

@@ -22,23 +22,26 @@ class Pretrained:
     """What is known of what is thawed, and of backbones, by the paths of rows.
 
     `thaws` says with which epochs how many of a row's parameters begin to train, `heads` which modules of a Backbone
-    depend on the number of classes.
+    depend on the number of classes, `shares` at which shares of the learning rate, where it is not the full one.
     """
 
     thaws: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     heads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shares: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def pretrained(propagations: Mapping[str, Propagation]) -> Pretrained:
     """What is known of the networks of an experiment; the schedule only where it can be read."""
     thaws: dict[str, tuple[tuple[int, int], ...]] = {}
     heads: dict[str, tuple[str, ...]] = {}
+    shares: dict[str, tuple[float, ...]] = {}
     for name, found in propagations.items():
         prefix = f"{name}." if len(propagations) > 1 else ""
         heads |= {f"{prefix}{node.path}": measured(node).heads for node in freezing.backbone_nodes(found.nodes)}
         with suppress(RequestError):  # a Problem says what is wrong with it
             thaws |= {f"{prefix}{path}": epochs for path, epochs in freezing.schedule(found).items()}
-    return Pretrained(thaws, heads)
+            shares |= {f"{prefix}{path}": scales for path, scales in freezing.shares(found).items()}
+    return Pretrained(thaws, heads, shares)
 
 
 def missing_files(

@@ -170,6 +170,12 @@ def test_the_head_is_what_depends_on_the_number_of_classes(name: str, heads: tup
         ("Backbone('resnet18', thaw={3: 'to:layer2'})", (3, 64, 64), ["did you mean 'layer2'?"]),
         ("Backbone('resnet18', lr_scale={'layer4': -1})", (3, 64, 64), ["above 0"]),
         (
+            "Backbone('resnet18', lr_scale={'relu': 0.1})",
+            (3, 64, 64),
+            ["does nothing", "'relu' of resnet18 has no weights"],
+        ),
+        ("Backbone('resnet18', thaw={3: 'avgpool'})", (3, 64, 64), ["'avgpool' of resnet18 has no weights"]),
+        (
             "Backbone('resnet18', until='layer3', lr_scale={'layer4': 0.1})",
             (3, 64, 64),
             ["resnet18 until 'layer3' has no module 'layer4'"],

@@ -381,3 +381,18 @@ def test_what_is_thawed_is_known_of_every_row_by_epoch():
     # What is not thawed and trains, and what is frozen for good, is what is left of each row.
     rows = {row.path: row for row in found.rows}
     assert rows["0"].trainable - sum(size for _, size in schedule["0"]) == parameters_of(model, "fc")
+
+
+def test_shares_of_the_rate_are_known_of_every_row_that_trains_at_one():
+    layers = (
+        "Backbone('resnet18', None, None, 'to:layer1', lr_scale={'layer1': 0.5, 'layer3': 0.1, 'layer3.0': 0.01})",
+        "Sequential(Linear(2), Linear(3, lr_scale=0.2), lr_scale=0.4)",
+        "Linear(classes)",
+    )
+    found = propagate([parse_call(layer) for layer in layers], (3, 64, 64), symbols={"classes": 2})
+    known = freezing.shares(found)
+    assert {path: scales for path, scales in known.items() if path.count(".") < 2} == {
+        "0": (0.01, 0.1, 1.0), "0.layer3": (0.01, 0.1), "1": (0.2, 0.4), "1.0": (0.4,), "1.1": (0.2,),
+    }  # fmt: skip
+    assert known["0.layer3.0"] == (0.01,)
+    assert known["0.layer3.1"] == (0.1,)

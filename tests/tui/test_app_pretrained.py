@@ -95,6 +95,18 @@ async def test_what_is_thawed_later_says_when(tmp_path: Path, size: tuple[int, i
         assert "from epoch" not in row(app, "fc")
 
 
+@pytest.mark.parametrize("size", SIZES)
+async def test_modules_with_a_rate_of_their_own_tell_it(tmp_path: Path, size: tuple[int, int]) -> None:
+    layers = "\"Backbone('resnet18', weights=None, lr_scale={'layer4': 0.1, 'layer4.0': 0.01})\""
+    app, _ = application(tmp_path, with_settings(pictures(tmp_path), [f"network.layers=[{layers}]"]))
+    async with app.run_test(size=size) as pilot:
+        await opened(app, pilot)
+        await to(app, pilot, "layer4.1")
+        await until(pilot, lambda: "rate ×0.01 to ×0.1" in row(app, "layer4"))
+        await to(app, pilot, "fc")
+        assert "rate" not in row(app, "fc")
+
+
 @pytest.mark.parametrize("width", [58, 78, 120])
 async def test_train_says_so_until_the_epoch_has_come(tmp_path: Path, width: int) -> None:
     common = {"output_shape": [512, 1, 1], "macs": 0}

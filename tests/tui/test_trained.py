@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tui.widgets.trained import spoken
+from tui.widgets.trained import rate, spoken
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,10 @@ from tui.widgets.trained import spoken
 )
 def test_a_share_is_that_which_trains(parameters: int, trainable: int, thaws: tuple[tuple[int, int], ...], words: str):
     assert spoken(parameters, trainable, thaws) == words
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"), [((), ""), ((0.1,), "rate ×0.1"), ((1e-4, 0.1, 1.0), "rate ×0.0001 to ×1")]
+)
+def test_a_share_of_the_rate_is_told(shares: tuple[float, ...], words: str) -> None:
+    assert rate(shares).strip() == words

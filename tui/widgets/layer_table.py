@@ -15,7 +15,7 @@ from tui.output import count, shape
 from tui.widgets.lines import Line, fit, line, split
 from tui.widgets.module_rows import holder_of, modules_of, shaping
 from tui.widgets.rows import VIM_KEYS, Rows
-from tui.widgets.trained import Thaws, begins, mark, spoken
+from tui.widgets.trained import Thaws, begins, mark, rate, spoken
 from tui.widgets.wrapped import READ_ON, wrapped
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class LayerTable(Rows):
         # The rows of what stands in layers that are no containers of layers, by the path of the layer.
         self._inside: dict[str, list[Row]] = {}
         self._thaws: Mapping[str, Thaws] = {}
+        self._shares: Mapping[str, Sequence[float]] = {}
         self._known_source = ""
         self._known_problem: tuple[tuple[tuple[str, Call], ...], Any] | None = None
         self._given = PENDING
@@ -274,7 +275,8 @@ class LayerTable(Rows):
         if report is not None:
             rows = {row.path: row for row in report.rows}
             self._known = {one.path: (one.call, rows[one.path]) for one in flat if one.path in rows}
-            self._inside, self._thaws = modules_of(report.rows, flat), report.pretrained.thaws
+            self._inside = modules_of(report.rows, flat)
+            self._thaws, self._shares = report.pretrained.thaws, report.pretrained.shares
             self._known_source, self._given = source, shape(report.info.input_shape)
         if not checking:
             before = tuple((one.path, one.call) for one in flat)
@@ -310,11 +312,11 @@ class LayerTable(Rows):
         if row is None:
             frozen = "❄" if one.call.get("frozen") is True else ""
             return self._columns(mark, number, name, PENDING if checking else "", "", "", frozen)
-        parameters = count(row.parameters) if row.parameters else ""
-        return self._columns(
-            mark, number, name, shape(row.output_shape), parameters, count(row.macs) if row.macs else "",
-            self._trained(row),
-        )  # fmt: skip
+        return self._counted(mark, number, name, row)
+
+    def _counted(self, mark: str, number: str, name: Line, row: Row) -> Line:
+        parameters, macs = (count(number) if number else "" for number in (row.parameters, row.macs))
+        return self._columns(mark, number, name, shape(row.output_shape), parameters, macs, self._trained(row))
 
     def _trained(self, row: Row) -> str:
         words = spoken if self.size.width >= WIDE else mark
@@ -352,10 +354,9 @@ class LayerTable(Rows):
         name = row.path.removeprefix(f"{one.path}.")
         depth = one.depth + 1 + name.count(".")
         named = line(("  " * depth, ""), (name.rpartition(".")[2], ""))
-        what = (*named, *self._begins(row), (f"  {row.call}", "dim"))
-        parameters = count(row.parameters) if row.parameters else ""
-        macs = count(row.macs) if row.macs else ""
-        return self._columns(" ", "", what, shape(row.output_shape), parameters, macs, self._trained(row))
+        share = (rate(self._shares.get(row.path, ())), "accent")
+        what = (*named, *self._begins(row), share, (f"  {row.call}", "dim"))
+        return self._counted(" ", "", what, row)
 
     def _columns(
         self, mark: str, number: str, name: Line, output: str, parameters: str, macs: str, trained: str

@@ -36,3 +36,9 @@ def spoken(parameters: int, trainable: int, thaws: Thaws = ()) -> str:
         return f"❄ {first or 'no'}"
     share = 100 * trained_now(trainable, thaws) / parameters
     return f"{sign} {share:.0f} %" if share >= 1 else f"{sign} < 1 %"
+
+
+def rate(shares: Sequence[float]) -> str:
+    """`  rate ×0.1`, `  rate ×0.01 to ×1`: of shares as `engine.freezing.shares` gives them; "" without any."""
+    ends = dict.fromkeys((*shares[:1], *shares[-1:]))
+    return f"  rate {' to '.join(f'×{share:.3g}' for share in ends)}" if shares else ""
