@@ -18,6 +18,7 @@ from engine.device import autocast_type
 from engine.errors import RequestError
 from engine.feature_cache import Kept, Origin, features
 from engine.features import Reason, frozen_prefix, rest
+from engine.spec import Experiment
 from engine.weights import State, loaded
 
 if TYPE_CHECKING:
@@ -139,6 +140,12 @@ def _told(started: Mapping[str, Any] | None) -> tuple[Origin | None, dict[str, s
     read = told.get("loaded")
     names = {str(path): str(name) for path, name in read.items()} if isinstance(read, Mapping) else {}
     return Origin(str(told["weights"]), str(told["key"])), names
+
+
+def needs_weights(experiment: Experiment, *, resume: bool) -> bool:
+    """Whether a session reads the weights that backbones begin with: a checkpoint holds all of them, but for those that
+    cached features stand for."""
+    return not resume or experiment.data.cache_features
 
 
 def describe(told: Mapping[str, Any]) -> str:

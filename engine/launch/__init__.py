@@ -84,10 +84,10 @@ def start(
     """Start training a run that was made, or resume one that has ended.
 
     Raises RequestError where the launcher is unknown, somebody else trains the run, or (for "thread") this process
-    trains another one; and, with the run left as it is, where one to be resumed does not find its data.
+    trains another one; and, with the run left as it is, where one to be resumed does not find what it needs.
     """
     if resume:
-        _require_data(run_path, data_folder, download)
+        _require(run_path, data_folder, download, allow)
     arguments = Arguments(run_path, data_folder, download, resume, add_epochs, tuple(allow))
     if launcher == "thread":
         from engine.launch import thread
@@ -100,13 +100,18 @@ def start(
     raise RequestError(f"`{launcher}` is not a launcher; there are {' and '.join(LAUNCHERS)}")
 
 
-def _require_data(run_path: Path, data_folder: Path, download: bool) -> None:
-    """Raise RequestError where the data of a run are not there and may not be fetched: a session that finds this out
-    itself ends as failed, and so would a run that had finished."""
-    from engine.apart import apart
+def _require(run_path: Path, data_folder: Path, download: bool, allow: Sequence[str]) -> None:
+    """Raise RequestError where a run cannot go on here, for want of its data, of weights, of its device, ...: a session
+    that finds this out itself ends as failed, and so would a run that had finished."""
+    from engine import catalogue
+    from engine.cached_training import needs_weights
+    from engine.check import check
     from engine.data.info import Place
-    from engine.data.sources import build_source
     from engine.spec import load_experiment
 
-    source = load_experiment(run_path / "experiment.toml").data.source
-    apart(lambda: build_source(source).require(Place(data_folder, download)))
+    for module in allow:
+        catalogue.allow(module)
+    experiment = load_experiment(run_path / "experiment.toml")
+    begun = any((run_path / "checkpoints").glob("step-*"))
+    wanted = needs_weights(experiment, resume=begun)
+    check(experiment, Place(data_folder, download), run_path.parent, weights=wanted).require()

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine import catalogue, checkpoint, device_errors
 from engine.build import initial_networks
-from engine.cached_training import describe, with_features
+from engine.cached_training import describe, needs_weights, with_features
 from engine.check import Report, check
 from engine.control import Mailbox, Request
 from engine.data.info import Place
@@ -83,8 +83,7 @@ def _session(arguments: Arguments, mailbox: Mailbox, writer: RunWriter, known: d
         catalogue.allow(module)
     experiment = load_experiment(arguments.run_path / "experiment.toml")
     saved = _newest(arguments.run_path, writer) if arguments.resume else None
-    # A checkpoint holds all weights, but for those that cached features stand for.
-    wants_weights = saved is None or experiment.data.cache_features
+    wants_weights = needs_weights(experiment, resume=saved is not None)
     store = arguments.run_path.parent
     report = check(experiment, Place(arguments.data_folder, arguments.download), store, weights=wants_weights)
     if report.refusal is not None:

@@ -12,6 +12,7 @@ import torch
 from engine import launch
 from engine.control import Mailbox
 from engine.data.info import Place
+from engine.errors import RequestError
 from engine.launch.local import execute
 from engine.shapes import propagate
 from engine.spec import Experiment, with_settings
@@ -137,6 +138,17 @@ def test_without_the_features_it_began_with_a_resume_is_refused(runs: Runs) -> N
     for part in ("are no longer those that this run began with", runs["first"].name, "begin a new run"):
         assert part in view.reason
     assert not list((runs.cache / "features").glob("*"))
+
+
+@pytest.mark.parametrize("launcher", launch.LAUNCHERS)
+def test_a_resume_that_does_not_find_its_weights_leaves_the_run_as_it_is(runs: Runs, launcher: str) -> None:
+    shutil.rmtree(runs["first"])
+    before = {path: path.read_bytes() for path in runs["cached"].rglob("*") if path.is_file()}
+    with pytest.raises(RequestError, match=f"run:{runs['first'].name}"):
+        launch.start(runs["cached"], launcher=launcher, data_folder=runs.data, resume=True, add_epochs=1)
+    assert {path: path.read_bytes() for path in runs["cached"].rglob("*") if path.is_file()} == before
+    # Its checkpoints hold all that a live one needs.
+    assert goes_on(runs["live"], runs.data, 1).status == "finished"
 
 
 def test_a_head_that_was_trained_on_features_goes_with_no_other_weights(runs: Runs) -> None:

@@ -32,14 +32,17 @@ def test_importing_the_command_line_imports_nothing_heavy() -> None:
 
 
 def test_help_is_quick_and_names_every_command() -> None:
-    seconds = []
+    seconds: dict[str, list[float]] = {"--help": [], "typer": []}
     for _ in range(3):
         began = time.perf_counter()
         told = layerlab("--help")
-        seconds.append(time.perf_counter() - began)
+        seconds["--help"].append(time.perf_counter() - began)
         assert told.returncode == 0
-    # The bar is 0.4 s on a quiet machine; here others may be at work.
-    assert min(seconds) < 0.8
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import typer, rich.console"], timeout=60, check=True)
+        seconds["typer"].append(time.perf_counter() - began)
+    # What any such command line has to import is the yardstick, as others may be at work here.
+    assert min(seconds["--help"]) < 5 * min(seconds["typer"])
     commands = "demo new check open train resume watch stop control runs show compare catalogue doctor version"
     for name in commands.split():
         assert f" {name} " in told.stdout
