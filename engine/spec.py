@@ -390,7 +390,9 @@ def flatten(experiment: Experiment) -> dict[str, str]:
                 plain = fields.plain(name, value)
                 if isinstance(plain, list) and all(isinstance(item, str) for item in plain):
                     plain = ", ".join(plain) or None
-                result[prefix + name] = "none" if plain is None else str(plain)
+                # A bool is written as in TOML.
+                text = str(plain).lower() if isinstance(plain, bool) else str(plain)
+                result[prefix + name] = "none" if plain is None else text
 
     add("", experiment)
     return result

@@ -115,7 +115,7 @@ def _missing(model: str, file: WeightsFile) -> NotFetched:
         f"{what} are not here: {file.path.name} is not in {file.path.parent}; {FETCHING}; or fetch {file.url} "
         "elsewhere and put it into that folder"
     )
-    return NotFetched(Missing(what, file.path.parent, (file.path.name,), text, file.url))
+    return NotFetched(Missing("weights", what, file.path.parent, (file.path.name,), text, file.url))
 
 
 def load_weights(

@@ -73,7 +73,7 @@ def findings(report: Any) -> str:
         f"{missing.what} are not here: a run wants `layerlab --download`, or {', '.join(missing.files)} in "
         f"{missing.folder}"
         for missing in report.missing
-        if missing.what != report.experiment.data.source.name
+        if missing.kind == "weights"
     ]
     return "\n".join(f"⚠ {text}" for text in [*found, *report.warnings])
 

@@ -301,6 +301,4 @@ def defaults() -> dict[str, str]:
     parts: Any = {"model": {"layers": ("Flatten()",)}}
     made = Experiment(loss="CrossEntropyLoss()", optimizer="SGD(lr=0.01)", networks=parts)
     without = ("loss", "optimizer", "network.layers", "name")
-    # True and False as TOML writes them.
-    shown = {field: text.lower() if text in ("True", "False") else text for field, text in flatten(made).items()}
-    return {field: text for field, text in shown.items() if field not in without}
+    return {field: text for field, text in flatten(made).items() if field not in without}

@@ -95,9 +95,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Missing:
-    """What a run needs, is not here, and is fetched where a person allows it: what it is, the files, the folder that
-    they belong in, their address where there is one alone; `message` says all of it, and what to do."""
+    """What a run needs, is not here, and is fetched where a person allows it: of which kind and what it is, the files,
+    the folder that they belong in, their address where there is one alone; `message` says all of it, and what to do."""
 
+    kind: Literal["data", "weights"]
     what: str
     folder: Path
     files: tuple[str, ...]

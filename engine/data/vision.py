@@ -60,7 +60,7 @@ class _Vision(Source):
             f"{name} is not in {folder} (missing: {', '.join(files)}); {FETCHING}; or name another data folder with "
             "--data, or put the files there"
         )
-        return NotFetched(Missing(name, folder, tuple(files), text))
+        return NotFetched(Missing("data", name, folder, tuple(files), text))
 
     def to_fetch(self, place: Place) -> Missing | None:
         """The files that neither lie in the data folder nor are packed in what lies there."""

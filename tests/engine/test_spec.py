@@ -160,6 +160,7 @@ def test_several_networks_keep_their_names_and_order() -> None:
     with pytest.raises(RequestError, match="generator, discriminator"):
         _ = experiment.network
     assert flatten(experiment)["network.generator.layers"] == "Linear(9)"
+    assert flatten(experiment)["data.cache_features"] == "false"
     assert experiment.where("network.discriminator.layers.4") == Origin("", 22)
 
 
