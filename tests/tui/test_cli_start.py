@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -199,3 +200,20 @@ def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out.startswith(f"layerlab {version('layerlab')}, Python 3.")
     assert root.run(["version", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["torch"] == version("torch")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc to see which threads there are")
+@pytest.mark.parametrize("later", [0.05, 0.2])
+def test_an_interruption_while_a_thread_is_at_work_ends_without_a_word(later: float) -> None:
+    alone = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "tui.cli", "check", "cnn"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=alone,
+    ) as process:  # fmt: skip
+        threads = Path(f"/proc/{process.pid}/task")
+        while process.poll() is None and len(list(threads.iterdir())) < 2:
+            time.sleep(0.01)
+        time.sleep(later)
+        process.send_signal(signal.SIGINT)
+        output, error = process.communicate(timeout=60)
+    assert (process.returncode, output, error) == (130, "", "")

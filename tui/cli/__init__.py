@@ -9,10 +9,10 @@ def main() -> None:
     """The entry point of `layerlab`."""
     if len(sys.argv) == 1:
         # The application alone: importing and building all commands takes as long as a fifth of its start.
-        from tui.cli.endings import carry_out
+        from tui.cli.endings import carry_out, leave
         from tui.cli.opening import open_application
 
-        sys.exit(carry_out(open_application, as_json=False))
+        leave(carry_out(open_application, as_json=False))
     from tui.cli import root
 
     root.main()

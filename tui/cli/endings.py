@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from engine.errors import LayerlabError
 
@@ -34,6 +35,17 @@ def carry_out(command: Callable[[], int], as_json: bool) -> int:
         return _refuse(error, as_json)
     except Exception as error:
         return _bug(error, as_json)
+
+
+def leave(status: int) -> NoReturn:
+    """End this process. One that was interrupted goes at once: Python would unwind the threads that are at something
+    still, which torch answers with an abort (`terminate called without an active exception`)."""
+    if status == INTERRUPTED:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _refuse(error: LayerlabError, as_json: bool) -> int:

@@ -13,7 +13,7 @@ import typer
 from engine.errors import RequestError
 from tui.cli import application, demonstration, experiments, keeping, live, machine, names, results, training
 from tui.cli import data as data_commands
-from tui.cli.endings import SUCCESS, WRONG, carry_out, tell
+from tui.cli.endings import SUCCESS, WRONG, carry_out, leave, tell
 from tui.cli.opening import open_application
 from tui.cli.options import DataOption, DownloadOption, RunsOption
 
@@ -76,7 +76,7 @@ for group in (demonstration, experiments, data_commands, application, training, 
 
 def main() -> None:
     """Carry out the command line of this process."""
-    sys.exit(run(sys.argv[1:]))
+    leave(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
