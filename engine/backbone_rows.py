@@ -204,7 +204,7 @@ def _check_tables(name: str, arguments: Mapping[str, object], modules: list[str]
     for epoch, value in thaw.items if isinstance(thaw, Table) else ():
         if not isinstance(epoch, int) or epoch < 2:
             raise RequestError(f"thaw wants epochs, from 2, as in {{5: 'layer4'}}, found {epoch!r}")
-        if not isinstance(value, str | tuple):
+        if not isinstance(value, str | tuple) or not value:
             raise RequestError(f"thaw wants modules, as in {{5: 'layer4', 8: 'all'}}, found {value!r}")
 
 

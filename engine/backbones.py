@@ -47,7 +47,8 @@ def Backbone(
             the best ones of a run, 'file:PATH' for a file with a state_dict
         until: the module after which it is cut, 'features.23' or 'layer3'; what comes behind, the head too, is gone
         frozen: 'none'; 'all' but the head; 'to:layer3' up to and with that module; or a tuple of modules
-        thaw: which frozen modules train from which epoch on: {5: 'layer4', 8: 'all'}
+        thaw: which modules are frozen until which epoch: {5: 'layer4', 8: 'all'}; what of them frozen leaves out trains
+            before, unless it leaves all of them out
         lr_scale: its share of the learning rate, or that of single modules: {'layer4': 0.1}
         init: modules that are filled anew, by an initialiser each: {'layer4': kaiming_normal_()}
     """

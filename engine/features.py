@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from engine.catalogue import reserved
 from engine.errors import RequestError
+from engine.freezing import backbone_nodes
 from engine.nodes import Node, Problem, construct
 from engine.stepping import set_training
 
@@ -134,6 +135,8 @@ def _nothing_frozen(nodes: Sequence[Node], layers: int) -> str:
     where = f"layer {first.path} `{first.call}`"
     if _thaws(first):
         return f"{where} begins to train in a later epoch, and its features change from then on; leave thaw out"
+    if first.entry.name != "Backbone" and any(backbone_nodes([first])):
+        return f"the Backbone stands within {where}, and features are kept of one that does not; take it out of there"
     return (
         f"the network does not begin with frozen layers: {where} trains or is random; "
         'give the layers before the head frozen=True, or a Backbone frozen="all"'

@@ -84,11 +84,13 @@ def _backbone_rules(node: Node, outer: Rule) -> Iterator[tuple[str, Rule]]:
     heads = () if until is not None else head_paths(name)
     parameters, modules = [path for path, _ in found.parameters], ["", *found.module_paths]
 
-    frozen = chosen_parameters(parameters, modules, given.get("frozen", "none"), heads, name)
+    frozen = set(chosen_parameters(parameters, modules, given.get("frozen", "none"), heads, name))
     begins: dict[str, tuple[float, str]] = dict.fromkeys(frozen, (NEVER, ""))
     for epoch, what in thawing(node):
         for module in what:
-            for path in chosen_parameters(parameters, modules, "all" if module == "all" else (module,), heads, name):
+            chosen = chosen_parameters(parameters, modules, "all" if module == "all" else (module,), heads, name)
+            # Of what `frozen` names in part the rest trains already; what it does not name is frozen until then.
+            for path in [path for path in chosen if path in frozen] or chosen:
                 if path not in begins or epoch < begins[path][0]:
                     # "all" is told by the largest modules that it stands for.
                     begins[path] = (epoch, path.partition(".")[0] if module == "all" else module)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.backbones import torchvision_weights, transforms_input
 from engine.data.normalise import TrainedWith
 from engine.errors import RequestError
+from engine.freezing import BACKBONE
 from engine.nodes import Node, Propagation
 from engine.run_weights import RunWeights, run_weights
 
@@ -49,18 +50,30 @@ def named_run(model: str, weights: str, store: Path, runs: int = 0) -> RunWeight
 
 
 def preprocessing(propagation: Propagation, store: Path | None) -> Preprocessing | None:
-    """What the weights of the Backbone that sees the inputs first were trained with; None where it is not known.
+    """What the weights of the Backbone that sees the inputs first were trained with, however deep it stands; None where
+    it is not known, or where several see them that want them normalised in different ways.
 
     Raises RequestError where a run that is named is not there.
     """
-    for node in propagation.nodes:
-        if node.entry.name != "Backbone":
-            row = next(row for row in propagation.rows if row.path == node.path)
-            if row.parameters or node.children:
-                return None
-            continue
-        return _preprocessing(str(node.arguments["name"]), asked(node), store)
-    return None
+    parameters = {row.path: row.parameters for row in propagation.rows}
+    seeing, _ = _seeing(propagation.nodes, parameters)
+    every = [_preprocessing(str(node.arguments["name"]), asked(node), store) for node in seeing]
+    known = [one for one in every if one is not None]
+    return known[0] if len({one.normalisation for one in known}) == 1 else None
+
+
+def _seeing(nodes: Sequence[Node], parameters: Mapping[str, int]) -> tuple[list[Node], bool]:
+    """The Backbones that a stack gives its own inputs, and whether what follows it gets something else, which a layer
+    has learned."""
+    for node in nodes:
+        if node.entry.name == BACKBONE:
+            return [node], True
+        chains = [_seeing(chain, parameters) for _, chain in node.children]
+        if any(changed for _, changed in chains):
+            return [one for found, _ in chains for one in found], True
+        if not chains and parameters[node.path]:
+            return [], True
+    return [], False
 
 
 def _preprocessing(model: str, weights: str | None, store: Path | None) -> Preprocessing | None:

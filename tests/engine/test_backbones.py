@@ -166,6 +166,7 @@ def test_the_head_is_what_depends_on_the_number_of_classes(name: str, heads: tup
         ("Backbone('resnet18', frozen='layer3')", (3, 64, 64), ["'to:layer3'", "('layer3',)"]),
         ("Backbone('resnet18', weights='IMAGENET1K_V9')", (3, 64, 64), ["no weights", "IMAGENET1K_V1"]),
         ("Backbone('resnet18', thaw={1: 'layer4'})", (3, 64, 64), ["epochs, from 2"]),
+        ("Backbone('resnet18', thaw={3: ()})", (3, 64, 64), ["thaw wants modules"]),
         ("Backbone('resnet18', thaw={3: 'layer9'})", (3, 64, 64), ["no module 'layer9'"]),
         ("Backbone('resnet18', thaw={3: 'to:layer2'})", (3, 64, 64), ["did you mean 'layer2'?"]),
         ("Backbone('resnet18', lr_scale={'layer4': -1})", (3, 64, 64), ["above 0"]),

@@ -444,6 +444,11 @@ def test_a_cache_that_cannot_be_written_to_is_told(monkeypatch: pytest.MonkeyPat
     ("layers", "data", "words"),
     [
         (("Flatten()", *HEAD), {}, r"does not begin with frozen layers: layer 1 `Linear\(16\)` trains or is random"),
+        (
+            ("Upsample(64)", "Sequential(Conv2d(3, 1, frozen=True), Backbone('resnet18', None, frozen='all'))"),
+            {},
+            r"the Backbone stands within layer 1 .* take it out of there",
+        ),
         (("Dropout(0.1)", *FROZEN, *HEAD), {}, r"layer 0 `Dropout\(0.1\)` trains or is random"),
         ((*FROZEN, *HEAD), {"augment": ["RandomHorizontalFlip()"]}, r"RandomHorizontalFlip\(\) changes the samples"),
         (("Conv2d(6, 3, frozen=True, thaw=2)", *FROZEN, *HEAD), {}, r"begins to train in a later epoch, .* leave thaw"),

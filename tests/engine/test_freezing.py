@@ -396,3 +396,34 @@ def test_shares_of_the_rate_are_known_of_every_row_that_trains_at_one():
     }  # fmt: skip
     assert known["0.layer3.0"] == (0.01,)
     assert known["0.layer3.1"] == (0.1,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first", "later"),
+    [
+        # What is not frozen at all is until then; of what is frozen in part, the rest trains before.
+        ("thaw={2: 'layer4'}", {"conv1", "bn1", "layer1", "layer2", "layer3", "fc"}, {"layer4"}),
+        ("frozen='to:layer3', thaw={2: 'all'}", {"layer4", "fc"}, {"conv1", "bn1", "layer1", "layer2", "layer3"}),
+        ("frozen=('layer4.0', 'layer2'), thaw={2: 'layer4'}", {"conv1", "bn1", "layer1", "layer3", "layer4.1", "fc"},
+         {"layer4.0"}),
+        ("frozen=('layer1',), thaw={2: ('layer1', 'layer2')}", {"conv1", "bn1", "layer3", "layer4", "fc"},
+         {"layer1", "layer2"}),
+    ],
+)  # fmt: skip
+def test_what_frozen_leaves_out_of_a_module_trains_before_it_is_thawed(arguments, first, later):
+    found = propagate(
+        [parse_call(f"Backbone('resnet18', weights=None, {arguments})")], (3, 64, 64), symbols={"classes": 2}
+    )
+    network = build_network(found)
+    model = network[0]
+
+    def training() -> set[str]:
+        return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+    def of(modules: set[str]) -> set[str]:
+        return {name for name, _ in model.named_parameters() if any(name.startswith(f"{one}.") for one in modules)}
+
+    freezing.thaw(network, found, 1)
+    assert training() == of(first)
+    freezing.thaw(network, found, 2)
+    assert training() == of(first | later)

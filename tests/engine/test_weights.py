@@ -447,7 +447,17 @@ def test_preprocessing_is_that_of_the_weights(tmp_path, hub, pictures):
     used = ResNet18_Weights.DEFAULT.transforms()
     found = preprocessing(stack("Backbone('resnet18')"), None)
     assert found == Preprocessing((tuple(used.mean), tuple(used.std)), used.crop_size[0], used.resize_size[0])
+    for inside in (
+        "Sequential(Identity(), Sequential(Backbone('resnet18')))",
+        "Parallel(Backbone('resnet18'), Backbone('resnet34', weights=None), Sequential(AvgPool2d(48), Flatten()))",
+        "Parallel(Backbone('resnet18'), Backbone('mobilenet_v2'), merge='add')",
+        "Repeat(1, Backbone('resnet18'))",
+    ):
+        assert preprocessing(stack(inside), None) == found, inside
     assert preprocessing(stack("Conv2d(3, 1)", "Backbone('resnet18')"), None) is None
+    assert preprocessing(stack("Sequential(Conv2d(3, 1))", "Backbone('resnet18')"), None) is None
+    assert preprocessing(stack("Sequential(Conv2d(3, 1), Backbone('resnet18'))"), None) is None
+    assert preprocessing(stack("Sequential(ReLU(), Identity())", "Backbone('resnet18')"), None) == found
     assert preprocessing(stack("Backbone('resnet18', weights=None)"), None) is None
     lay(hub, {}, "resnet18-f37072fd.pth")
     warnings = check(fine_tuning("Backbone('resnet18')"), Place(pictures)).warnings
