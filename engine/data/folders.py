@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.data.directories import NAMED as NAMED
-from engine.data.directories import contents, folders_in, identity, kinds, named, pictures_below, pictures_in, unread
+from engine.data.directories import (
+    contents,
+    folders_in,
+    has_pictures,
+    identity,
+    kinds,
+    named,
+    pictures_below,
+    pictures_in,
+    unread,
+)
 from engine.data.info import Place
 from engine.data.parts import PARTS as PARTS
 from engine.data.parts import PartName as PartName
@@ -77,8 +87,8 @@ def find_folder(path: str, place: Place) -> Path:
 def by_folder(root: Path, skip: bool) -> Listing:
     """A folder a class; or train, validation and test folders that hold the classes. Raises RequestError."""
     folders = folders_in(root)
-    roles = part_folders(root, folders)
     notes: list[str] = []
+    roles = part_folders(root, folders, notes)
     if roles:
         if left := [name for name in folders if name not in roles.values()]:
             parts = named(roles.values())
@@ -96,9 +106,13 @@ def by_folder(root: Path, skip: bool) -> Listing:
     if len(classes) < 2:
         where = root / roles["train"] if roles else root
         what = f"there is one class in {where}, {classes[0]!r}" if classes else f"there are no photographs in {where}"
+        flat = where / classes[0] if classes and not has_pictures(where) else where
+        if flat == where or has_pictures(flat):
+            instead = f'photographs in one folder, whose names begin with their class, are LabelledFiles("{flat}")'
+        else:
+            instead = f'if the folders in it are the classes, it is ImageFolder("{flat}")'
         raise RequestError(
-            f"{what}; ImageFolder wants a folder for each of two or more classes, with {kinds()} files in it; for "
-            'photographs in one folder, whose names begin with their class, there is LabelledFiles("' + f'{root}")'
+            f"{what}; ImageFolder wants a folder for each of two or more classes, with {kinds()} files in it; {instead}"
         )
     triples = [
         (os.path.relpath(file, root), label, part)
