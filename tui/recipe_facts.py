@@ -126,7 +126,7 @@ class FactsWatch:
         return training_part(experiment, report.info)[0] if report is not None else None
 
     def pictures(
-        self, experiment: Experiment, width: int, height: int, *, colours: bool, again: str = ""
+        self, experiment: Experiment, width: int, height: int, *, colours: str | None, again: str = ""
     ) -> list[Line]:
         """The samples as lines for a panel of so many cells, those after augmentation under them, or why there are
         none; `again` is the key that draws other ones."""

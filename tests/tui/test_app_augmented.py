@@ -109,7 +109,7 @@ def test_shares_are_told_in_full_where_names_are_not() -> None:
     shares = (("Newfoundland", 0.7), ("Chihuahua", 0.3))
     mixed = Sample("Newfoundland", (3, 20, 20), bytes(1200), shares=shares)
     whole = Sample("dog", (3, 20, 20), bytes(1200), shares=(("dog", 1.0),))
-    rows = strip(Samples((mixed, whole)), 40, colours=False)[-2:]
+    rows = strip(Samples((mixed, whole)), 40, colours=None)[-2:]
     texts = ["".join(text for text, _ in row) for row in rows]
     assert texts == ["Newfo… .70 dog   1.00", "Chihu… .30           "]
 
@@ -118,7 +118,7 @@ def test_shares_are_told_in_full_where_names_are_not() -> None:
 def test_pictures_are_as_large_as_a_panel_lets_two_rows_of_three_be(width: int, height: int, pixels: int) -> None:
     across = side(width, height)
     samples = Samples(tuple(Sample("cat", (3, pixels, pixels), bytes(3 * pixels**2)) for _ in range(12)))
-    rows = strip(samples, width, colours=True, across=across)
+    rows = strip(samples, width, colours="truecolor", across=across)
     cells = min(across, pixels)
     assert len(rows) == -(-cells // 2) + 1
     assert {sum(len(text) for text, _ in row) for row in rows} == {

@@ -256,7 +256,7 @@ def _show_samples(samples: Samples) -> None:
     from tui.widgets.samples import strip
 
     out = console()
-    colours = out.is_terminal and out.color_system is not None and not out.no_color
+    colours = out.color_system if out.is_terminal and not out.no_color else None
     for spans in strip(samples, min(out.width, 120), colours=colours, across=ACROSS):
         out.print(Text.assemble(*((safe(text), style) for text, style in spans)), soft_wrap=True)
 

@@ -36,7 +36,7 @@ class RecipeSide(Workspace):
         """Draw the recipe and what is known of it; what is not known yet is found out."""
         experiment, (width, height) = self.app.draft.experiment, self.recipe.size
         self.facts.look(experiment, report)
-        colours = not (self.app.no_color or self.app.native_ansi_color)
+        colours = None if self.app.no_color or self.app.native_ansi_color else self.app.console.color_system
         self.recipe.show(
             shown_settings(experiment, self.app.draft.settings()),
             self.facts.remarks(experiment, report, width),

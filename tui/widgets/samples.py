@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tui.widgets.lines import Line, Span, fit, line
+from tui.widgets.palette import Pixel, in_256
 
 if TYPE_CHECKING:
     from engine.data.samples import Sample, Samples
@@ -17,7 +18,6 @@ LARGEST = 24
 GAP = 1
 # Beside each other at least, as far as that leaves pictures of SIDE.
 ABREAST = 3
-Pixel = tuple[int, int, int]
 
 
 def side(width: int, height: int) -> int:
@@ -26,9 +26,12 @@ def side(width: int, height: int) -> int:
     return max(SIDE, min((width + GAP) // ABREAST - GAP, height // 4 * 2, LARGEST))
 
 
-def strip(samples: Samples, width: int, *, colours: bool, labelled: bool = True, across: int = SIDE) -> list[Line]:
+def strip(
+    samples: Samples, width: int, *, colours: str | None, labelled: bool = True, across: int = SIDE
+) -> list[Line]:
     """As many samples beside each other as fit, at most `across` cells wide, each above its label (or above the shares
-    of the classes that are mixed in it); of a table its values, a line each."""
+    of the classes that are mixed in it); of a table its values, a line each. `colours` is what rich calls those of the
+    terminal ("truecolor", "256"), None where pictures have to do without."""
     if not samples.samples or width < SIDE:
         return []
     if not samples.pictures:
@@ -36,6 +39,8 @@ def strip(samples: Samples, width: int, *, colours: bool, labelled: bool = True,
     across = min(samples.samples[0].shape[2], across)
     shown = samples.samples[: max((width + GAP) // (across + GAP), 1)]
     pictures = [shrunk(sample, across) for sample in shown]
+    if colours == "256":
+        pictures = in_256(pictures)
     rows: list[Line] = []
     for upper in range(0, len(pictures[0]), 2):
         spans: list[Span] = []
@@ -43,7 +48,7 @@ def strip(samples: Samples, width: int, *, colours: bool, labelled: bool = True,
             below = picture[upper + 1] if upper + 1 < len(picture) else [None] * across
             # Between pictures, not behind the last: a line that is longer than the terminal begins another.
             spans += [(" " * GAP, "")] if spans else []
-            spans += [cell(top, bottom, colours) for top, bottom in zip(picture[upper], below, strict=True)]
+            spans += [cell(top, bottom, colours is not None) for top, bottom in zip(picture[upper], below, strict=True)]
         rows.append(tuple(spans))
     for texts in _labels(shown, across) if labelled or any(sample.shares for sample in shown) else []:
         rows.append(line(((" " * GAP).join(texts), "dim")))
