@@ -156,10 +156,7 @@ def _trained(name: str, arguments: Mapping[str, object], found: Measured, frozen
     thaw = arguments.get("thaw")
     if isinstance(thaw, Table):
         for _, which in thaw.items:
-            thawed = thawed_parameters(paths, modules, which, name)
-            if not thawed:
-                raise RequestError(f"thaw={thaw}: {which!r} of {name} has no weights; leave it out, or name others")
-            still -= set(thawed)
+            still -= set(thawed_parameters(paths, modules, which, name))
     return frozenset() if frozen else frozenset(path for path in paths if path not in still)
 
 
@@ -187,7 +184,7 @@ def _check_tables(name: str, arguments: Mapping[str, object], modules: list[str]
     scale = arguments.get("lr_scale", 1.0)
     for module, value in scale.items if isinstance(scale, Table) else (("", scale),):
         if module != "":
-            check_module(str(module), modules, name)
+            check_module(str(module), modules, name, parameters)
             if not any(below(path, (str(module),)) for path in parameters):
                 raise RequestError(
                     f"lr_scale={scale} does nothing: {module!r} of {name} has no weights; leave it out, or name others"

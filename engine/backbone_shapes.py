@@ -6,6 +6,7 @@ A model runs once on the meta device; what was found is remembered, as an experi
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -27,7 +28,8 @@ LEVELS = 2
 
 @dataclass(frozen=True)
 class ModuleShape:
-    """One module of a model, for one sample: its path in the model, and what was measured while it ran."""
+    """One module of a model, for one sample: its path in the model, and what was measured while it ran; or a parameter
+    that none of these modules holds, with its own shape and nothing measured."""
 
     path: str
     text: str
@@ -40,9 +42,9 @@ class ModuleShape:
 class Measured:
     """What one run of a model showed.
 
-    `parameters` are (path, numbers), `heads` the modules that depend on the number of classes, `kept` the paths of all
-    modules and parameters that have a part in the output of a cut model. `single` are the BatchNorms with one value
-    a channel and sample, `normed` says whether there is any BatchNorm.
+    `modules` are in the order of the model, `parameters` (path, numbers), `heads` the modules that depend on the number
+    of classes, `kept` the paths of all modules and parameters that have a part in the output of a cut model. `single`
+    are the BatchNorms with one value a channel and sample, `normed` says whether there is any BatchNorm.
     """
 
     output_shape: tuple[int, ...]
@@ -182,15 +184,34 @@ def measure(
         result = _first(output)
         if result is None:
             raise RequestError(f"{name} gives no tensor")
-        modules = tuple(
-            ModuleShape(path, note.text, note.output_shape, note.macs, note.bytes)
+        ran = {
+            path: ModuleShape(path, note.text, note.output_shape, note.macs, note.bytes)
             for path, note in watch.notes.items()
             if note.output_shape
-        )
+        }
+        shapes = {path: tuple(parameter.shape) for path, parameter in model.named_parameters()}
+        modules = _in_order(model, ran, {path: shapes[path] for path, _ in parameters})
     return Measured(
         tuple(result.shape[1:]), flops.total // 2 // BATCH, flops.bytes // BATCH, modules, parameters, module_paths,
         heads, frozenset(kept), tuple(watch.single), watch.normed,
     )  # fmt: skip
+
+
+def _in_order(
+    model: nn.Module, ran: Mapping[str, ModuleShape], parameters: Mapping[str, tuple[int, ...]]
+) -> tuple[ModuleShape, ...]:
+    """The modules that ran in the order of the model, as "to:MODULE" goes by it, each before what it holds; and
+    parameters beside them, such as the class token of a vision transformer, where they stand in the model."""
+    holding = {path.rpartition(".")[0] for path in ran}
+    found: list[ModuleShape] = []
+    for path, module in model.named_modules():
+        if path in ran:
+            found.append(ran[path])
+        for name in module._parameters if path == "" or path in holding else ():
+            own = f"{path}.{name}" if path else name
+            if own in parameters:
+                found.append(ModuleShape(own, "Parameter()", parameters[own], 0, 0))
+    return tuple(found)
 
 
 def _note_entered(model: nn.Module, entered: set[str]) -> None:

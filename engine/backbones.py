@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -238,12 +238,13 @@ def below(path: str, modules: Iterable[str]) -> bool:
     return any(path == module or path.startswith(f"{module}.") for module in modules)
 
 
-def check_module(path: str, modules: Iterable[str], name: str) -> None:
-    """Raises RequestError where a model has no module of that name."""
-    known = [module for module in modules if module]
+def check_module(path: str, modules: Iterable[str], name: str, parameters: Iterable[str] = ()) -> None:
+    """Raises RequestError where a model has no module of that name, and none of the parameters given has it."""
+    tops = [module for module in modules if module]
+    known = [*tops, *parameters]
     if path not in known:
         close = difflib.get_close_matches(path, known, n=1, cutoff=0.6)
-        top = ", ".join(dict.fromkeys(module.partition(".")[0] for module in known))
+        top = ", ".join(dict.fromkeys(module.partition(".")[0] for module in tops))
         hint = f"did you mean '{close[0]}'?" if close else f"its modules are {top}"
         raise RequestError(f"{name} has no module '{path}'; {hint}")
 
@@ -253,8 +254,8 @@ def frozen_paths(
 ) -> tuple[str, ...]:
     """The paths of the parameters that `frozen` keeps from training, in the order of the model.
 
-    `heads` are the modules that "all" leaves out (see `head_paths`). Raises RequestError for another word and for
-    a module that is not there.
+    `heads` are the modules that "all" leaves out (see `head_paths`), and "to:MODULE" where that module is in none of
+    them. Raises RequestError for another word, for what is not there, and for a module without weights in a tuple.
     """
     modules = [path for path, _ in model.named_modules()]
     parameters = [path for path, _ in model.named_parameters()]
@@ -262,8 +263,8 @@ def frozen_paths(
 
 
 def chosen_parameters(
-    parameters: Iterable[str],
-    modules: list[str],
+    parameters: Sequence[str],
+    modules: Sequence[str],
     which: str | tuple[str, ...],
     heads: tuple[str, ...] = (),
     name: str = "the model",
@@ -278,10 +279,14 @@ def chosen_parameters(
         check_module(last, modules, name)
         end = max(place for place, module in enumerate(modules) if below(module, (last,)))
         before = set(modules[: end + 1])
-        return tuple(path for path in parameters if path.rpartition(".")[0] in before)
+        # A head is new. Auxiliary ones lie before much that is trained already: they are not what was meant.
+        new = () if below(last, heads) else heads
+        return tuple(path for path in parameters if path.rpartition(".")[0] in before and not below(path, new))
     if isinstance(which, str):
         hint = f"; for that module alone write ('{which}',), up to it 'to:{which}'" if which in modules else ""
         raise RequestError(f"frozen='{which}' is none of 'none', 'all', 'to:MODULE' and a tuple of modules{hint}")
-    for module in which:
-        check_module(module, modules, name)
+    for path in which:
+        check_module(path, modules, name, parameters)
+        if not any(below(one, (path,)) for one in parameters):
+            raise RequestError(f"{path!r} of {name} has no weights; leave it out, or name others")
     return tuple(path for path in parameters if below(path, which))

@@ -58,7 +58,8 @@ def _activations(rows: Sequence[Row], depth: int, given: int) -> tuple[int, int]
             kept += row.activation_bytes
         elif not row.trainable:
             passing = max(passing, row.activation_bytes)
-            given = 4 * math.prod(row.output_shape)
+            # A parameter with a row of its own gives nothing on.
+            given = 4 * math.prod(row.output_shape) if row.activation_bytes else given
         elif inside:
             within, before = _activations(inside, depth + 1, given)
             kept += within + row.activation_bytes - held

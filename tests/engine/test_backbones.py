@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 import warnings
 from pathlib import Path
@@ -12,9 +13,17 @@ import torch
 import torchvision
 from torch import nn
 
+from engine import freezing
 from engine.backbone_rows import single_value_norm
 from engine.backbone_shapes import measure
-from engine.backbones import backbone_names, frozen_paths, head_paths, meta_model, smallest_size
+from engine.backbones import (
+    backbone_names,
+    chosen_parameters,
+    frozen_paths,
+    head_paths,
+    meta_model,
+    smallest_size,
+)
 from engine.build import build_network
 from engine.calls import parse_call
 from engine.catalogue import find
@@ -164,6 +173,13 @@ def test_the_head_is_what_depends_on_the_number_of_classes(name: str, heads: tup
         ("Backbone('resnet18', frozen='to:layr3')", (3, 64, 64), ["did you mean 'layer3'?"]),
         ("Backbone('resnet18', frozen=('layer1', 'stem'))", (3, 64, 64), ["no module 'stem'", "conv1, bn1"]),
         ("Backbone('resnet18', frozen='layer3')", (3, 64, 64), ["'to:layer3'", "('layer3',)"]),
+        (
+            "Backbone('resnet18', frozen=('layer1', 'relu'))",
+            (3, 64, 64),
+            ["'relu' of resnet18 has no weights; leave it out, or name others"],
+        ),
+        ("Backbone('resnet18', frozen=('conv1.wieght',))", (3, 64, 64), ["did you mean 'conv1.weight'?"]),
+        ("Backbone('vit_b_32', None, frozen='to:class_token')", (3, 64, 64), ["no module 'class_token'"]),
         ("Backbone('resnet18', weights='IMAGENET1K_V9')", (3, 64, 64), ["no weights", "IMAGENET1K_V1"]),
         ("Backbone('resnet18', thaw={1: 'layer4'})", (3, 64, 64), ["epochs, from 2"]),
         ("Backbone('resnet18', thaw={3: ()})", (3, 64, 64), ["thaw wants modules"]),
@@ -303,6 +319,61 @@ def test_up_to_a_module_within_a_module() -> None:
     frozen = frozen_paths(model, "to:layer3.0", ("fc",))
     assert {path.split(".")[0] for path in frozen} == {"conv1", "bn1", "layer1", "layer2", "layer3"}
     assert not any(path.startswith("layer3.1") for path in frozen)
+
+
+def test_new_heads_train_with_all_that_is_frozen_before_them() -> None:
+    """Auxiliary heads lie before the last of what is frozen, and their numbers are as random as the head's."""
+    for name, last, size in (
+        ("inception_v3", "Mixed_7c", 299),
+        ("googlenet", "dropout", 64),
+        ("vgg11", "classifier", 64),
+    ):
+        with torch.device("meta"):
+            model = construct(sent(f"Backbone('{name}', None, frozen='to:{last}')", shape=(3, size, size)).nodes[0])
+        still = {path for path, parameter in model.named_parameters() if not parameter.requires_grad}
+        heads = {f"{head}.{kind}" for head in head_paths(name) for kind in ("weight", "bias")}
+        assert {path for path, _ in model.named_parameters()} - still == heads
+        everything = chosen_parameters(
+            [path for path, _ in model.named_parameters()], [path for path, _ in model.named_modules()],
+            f"to:{head_paths(name)[-1]}", head_paths(name), name,
+        )  # fmt: skip
+        assert set(everything) == still | heads  # as it was asked for
+
+
+def test_single_parameters_are_frozen_thawed_and_given_a_rate_by_name() -> None:
+    layer = (
+        "Backbone('vit_b_32', None, frozen=('class_token', 'encoder.pos_embedding', 'conv_proj.bias'), "
+        "thaw={3: 'encoder.pos_embedding'}, lr_scale={'class_token': 0.1, 'conv_proj.weight': 0.5})"
+    )
+    network = built(layer)
+    rules = freezing.rules(network, sent(layer))
+    still = {name: rule.begins for name, rule in rules.items() if rule.begins > 1}
+    assert still == {"0.class_token": math.inf, "0.encoder.pos_embedding": 3, "0.conv_proj.bias": math.inf}
+    shares = {name: rule.lr_scale for name, rule in rules.items() if rule.lr_scale != 1}
+    assert shares == {"0.class_token": 0.1, "0.conv_proj.weight": 0.5}
+    assert {name for name, p in network.named_parameters() if not p.requires_grad} == set(still)
+    assert list(freezing.thaw(network, sent(layer), 3)) == ["0.encoder.pos_embedding"]
+
+
+@pytest.mark.parametrize("name", ["vit_b_32", "swin_t", "maxvit_t", "googlenet", "inception_v3", "squeezenet1_1"])
+def test_every_parameter_stands_in_a_row_that_holds_no_other_row(name: str) -> None:
+    """Of all that there is, each is frozen by the row that it stands in, and in the order of the model."""
+    size = 299 if name == "inception_v3" else 224
+    found = sent(f"Backbone('{name}', None)", shape=(3, size, size))
+    paths = [row.path.removeprefix("0.") for row in found.rows[1:]]
+    leaves = {path for path in paths if not any(other.startswith(f"{path}.") for other in paths)}
+    sizes = {row.path.removeprefix("0."): row.parameters for row in found.rows}
+    assert sum(sizes[leaf] for leaf in leaves) == found.rows[0].parameters
+    with torch.device("meta"):
+        model = construct(found.nodes[0])
+    order = [path for path, _ in model.named_modules()]
+    modules = [path for path in paths if path in order]
+    assert modules == sorted(modules, key=order.index)
+    loose = {row.path: row.output_shape for row in found.rows if row.path.removeprefix("0.") not in order}
+    assert {row.call for row in found.rows if row.path in loose and row.path != "0"} <= {"Parameter()"}
+    loose.pop("0")
+    wanted = {"0.class_token": (1, 1, 768), "0.encoder.pos_embedding": (1, 50, 768)}
+    assert loose == (wanted if name == "vit_b_32" else {})
 
 
 def test_what_is_thawed_later_counts_as_trainable() -> None:
