@@ -44,6 +44,10 @@ def leave(status: int) -> NoReturn:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
+        # What Python would do for processes that are not to outlive this one.
+        if "multiprocessing" in sys.modules:
+            for process in sys.modules["multiprocessing"].active_children():
+                process.terminate()
         os._exit(status)
     sys.exit(status)
 
