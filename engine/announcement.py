@@ -61,4 +61,5 @@ def announcement(session: Session) -> Started:
         normalisation=None
         if prepared.mean is None or prepared.std is None
         else {"mean": prepared.mean.tolist(), "std": prepared.std.tolist()},
+        data=prepared.digest,
     )

@@ -46,7 +46,7 @@ class Started:
     an epoch they save ("saved"), and names of what they are made of: "weights" (those that are frozen), "key" (these
     and all else), "loaded" (of each Backbone that begins with weights of a run or a file, by its path, those that were
     read). `normalisation` is what inputs were normalised with, "mean" and "std" by channel or column; None where they
-    were not."""
+    were not. `data` names the data by what matters to a training (data/digest.py); None where they cannot change."""
 
     device: str
     precision: str
@@ -66,6 +66,7 @@ class Started:
     start_step: int = 0
     features: dict[str, Any] | None = None
     normalisation: dict[str, Any] | None = None
+    data: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +377,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "float": _float,
     "float | None": _or_none(_float),
     "str": _text,
+    "str | None": _or_none(_text),
     "bool": _bool,
     "dict[str, Any]": _object,
     "dict[str, Any] | None": _or_none(_object),

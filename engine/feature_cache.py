@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from engine.data import cache_folder
+from engine.data.digest import add_tensor
 from engine.data.info import Loaded, Part, Place
 from engine.data.normalise import Normalise
 from engine.data.stored_rows import StoredRows
 from engine.errors import RequestError, RunError
-from engine.feature_entry import FORMAT, PIECE, make, stored
+from engine.feature_entry import FORMAT, make, stored
 from engine.features import Prefix, compute, rest
 
 
@@ -178,7 +179,7 @@ def _weights(network: nn.Sequential, prefix: Prefix) -> str:
     left = set(rest(network, prefix).state_dict())
     for name, tensor in network.state_dict().items():
         if name not in left and isinstance(tensor, Tensor):
-            _add(digest, name, tensor)
+            add_tensor(digest, name, tensor)
     return digest.hexdigest()[:32]
 
 
@@ -202,7 +203,7 @@ def _key(
         digest.update(source)
     for name, value in (("scale", normalise.scale), ("mean", normalise.mean), ("std", normalise.std)):
         if value is not None:
-            _add(digest, name, value)
+            add_tensor(digest, name, value)
     parts: Mapping[str, Part | None] = {"train": loaded.train, "validation": loaded.validation, "test": loaded.test}
     if loaded.key is not None:
         digest.update(repr(("data", loaded.key)).encode())
@@ -210,15 +211,8 @@ def _key(
         if part is not None:
             digest.update(repr((name, len(part.inputs), tuple(part.inputs.shape[1:]))).encode())
             if loaded.key is None:
-                _add(digest, name, part.inputs)
+                add_tensor(digest, name, part.inputs)
     return digest.hexdigest()[:32]
-
-
-def _add(digest: Any, name: str, tensor: Tensor) -> None:
-    digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
-    flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    for begin in range(0, len(flat), PIECE):
-        digest.update(flat[begin : begin + PIECE].data)
 
 
 def _own_sources(network: nn.Module) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ import torch
 from engine.data import folders, picture_cache
 from engine.data.decoded_live import LivePart
 from engine.data.decoding import Resize, Settings
+from engine.data.digest import digest_of_listing
 from engine.data.folders import Listing, PartName
 from engine.data.info import DataInfo, Loaded, Part, Place, Source
 from engine.errors import RequestError
@@ -102,6 +103,7 @@ class Photographs(Source):
             parts.get("validation"),
             (*listing.notes, *decoded.notes),
             decoded.key,
+            digest_of_listing(kept),
         )
 
 

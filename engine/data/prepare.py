@@ -36,7 +36,7 @@ class Prepared:
     measure the same samples again. `mean` and `std` (C,) are what inputs were normalised with, None where they were
     not. `target_mean` and `target_std` (k,) are what targets were standardised with, from the training part: a
     prediction is in the target's own units after `* target_std + target_mean`. `notes` are what a person should know
-    of the data, and of where it is held.
+    of the data, and of where it is held. `digest` names the data, as in Loaded.
     """
 
     info: DataInfo
@@ -48,6 +48,7 @@ class Prepared:
     target_mean: Tensor | None
     target_std: Tensor | None
     notes: tuple[str, ...] = ()
+    digest: str | None = None
 
 
 def prepare(
@@ -113,6 +114,7 @@ def prepare(
         target_mean=placement.target_mean,
         target_std=placement.target_std,
         notes=(*notes, *placement.notes),
+        digest=loaded.digest,
     )
 
 

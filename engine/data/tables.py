@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.data.digest import digest_of_parts
 from engine.data.files import find_file, version
 from engine.data.info import DataInfo, Loaded, Part, Place, Source
 from engine.data.labels import check_labels
@@ -61,7 +62,8 @@ class CSV(Source):
         """Inputs float32 (N, columns after encoding); targets int64 (N,) or float32 (N, 1). Raises RequestError."""
         path = find_file(self.path, place, largest=_LARGEST)
         place.report(f"reading {path.name}")
-        return _load(self, path, place)
+        loaded = _load(self, path, place)
+        return replace(loaded, digest=digest_of_parts(loaded.train, loaded.test))
 
 
 def _choice(name: str, value: str, known: tuple[str, ...]) -> None:

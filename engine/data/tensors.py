@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from engine.data.digest import digest_of_parts
 from engine.data.files import find_file, version
 from engine.data.info import DataInfo, Kind, Loaded, Part, Place, Source
 from engine.data.labels import check_labels
@@ -47,7 +48,8 @@ class Tensors(Source):
         """Everything in the file that the call names. Raises RequestError with file, key and index."""
         path = find_file(self.path, place)
         place.report(f"reading {path.name}")
-        return _load(self, path)
+        loaded = _load(self, path)
+        return replace(loaded, digest=digest_of_parts(loaded.train, loaded.test))
 
 
 @lru_cache(maxsize=16)

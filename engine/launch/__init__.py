@@ -101,12 +101,13 @@ def start(
 
 
 def _require(run_path: Path, data_folder: Path, download: bool, allow: Sequence[str]) -> None:
-    """Raise RequestError where a run cannot go on here, for want of its data, of weights, of its device, ...: a session
-    that finds this out itself ends as failed, and so would a run that had finished."""
+    """Raise RequestError where a run cannot go on here, for want of its data, of weights, of its device, ..., or as the
+    data are others now: a session that finds this out itself ends as failed, and so would a run that had finished."""
     from engine import catalogue
     from engine.cached_training import needs_weights
     from engine.check import check
     from engine.data.info import Place
+    from engine.launch.continuing import newest_start, require_same_data
     from engine.spec import load_experiment
 
     for module in allow:
@@ -114,4 +115,8 @@ def _require(run_path: Path, data_folder: Path, download: bool, allow: Sequence[
     experiment = load_experiment(run_path / "experiment.toml")
     begun = any((run_path / "checkpoints").glob("step-*"))
     wanted = needs_weights(experiment, resume=begun)
-    check(experiment, Place(data_folder, download), run_path.parent, weights=wanted).require()
+    report = check(experiment, Place(data_folder, download), run_path.parent, weights=wanted)
+    if begun:
+        # Before what else is wrong: a network that does not suit the data is that of the data that were there.
+        require_same_data(report, newest_start(run_path), run_path.name)
+    report.require()

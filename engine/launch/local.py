@@ -23,10 +23,10 @@ from engine.events import Message
 from engine.feature_entry import Stopped
 from engine.freezing import backbone_nodes
 from engine.launch import Arguments
+from engine.launch.continuing import newest_start, other_data, require_same_data
 from engine.run_weights import normalisation
 from engine.session import Session
 from engine.spec import load_experiment
-from engine.store.reader import RunReader
 from engine.store.writer import RunWriter
 from engine.weights import State, load_weights, preprocessing
 
@@ -86,6 +86,9 @@ def _session(arguments: Arguments, mailbox: Mailbox, writer: RunWriter, known: d
     wants_weights = needs_weights(experiment, resume=saved is not None)
     store = arguments.run_path.parent
     report = check(experiment, Place(arguments.data_folder, arguments.download), store, weights=wants_weights)
+    began = None if saved is None else newest_start(arguments.run_path)
+    if began is not None:
+        require_same_data(report, began, arguments.run_path.name)
     if report.refusal is not None:
         raise report.refusal
     device = resolve(experiment.device)
@@ -94,7 +97,6 @@ def _session(arguments: Arguments, mailbox: Mailbox, writer: RunWriter, known: d
         writer.put(Message("warning", warning))
     place = Place(arguments.data_folder, arguments.download, _Teller(writer, mailbox))
     weights = _load_weights(report, place, store, writer) if wants_weights else {}
-    began = None if saved is None else _first_event(arguments.run_path)
     ready = partial(
         prepare,
         experiment.data,
@@ -122,6 +124,9 @@ def _session(arguments: Arguments, mailbox: Mailbox, writer: RunWriter, known: d
             writer.put(Message("warning", note))
     else:
         prepared = ready()
+    others = None if began is None or (cached is not None and cached.notes) else other_data(report, prepared, began)
+    if others is not None:
+        writer.put(Message("warning", others))
     for note in prepared.notes:
         if note not in report.warnings:  # what the check has told already
             writer.put(Message("warning", note))
@@ -155,13 +160,6 @@ def _trained_with(report: Report, store: Path, began: Mapping[str, object] | Non
         return normalisation(began)
     found = preprocessing(network, store)
     return None if found is None else found.normalisation
-
-
-def _first_event(run_path: Path) -> Mapping[str, object]:
-    """What a run told when it began, or last went on."""
-    reader = RunReader(run_path)
-    reader.poll()
-    return reader.view.started
 
 
 def _newest(run_path: Path, writer: RunWriter) -> checkpoint.Saved | None:

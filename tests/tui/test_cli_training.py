@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from engine.store.reader import RunReader
-from tests.engine.pictures import save
+from tests.engine.pictures import labelled_files, save
 from tests.tui.cli import CommandLine, assert_safe
 
 
@@ -68,6 +68,28 @@ def test_a_resume_that_does_not_find_its_data_leaves_the_run_as_it_is(layerlab: 
     reader = RunReader(Path(path))
     reader.poll()
     assert (reader.view.status, reader.view.done) == ("finished", 1)
+
+
+@pytest.mark.parametrize("change", ["a class renamed", "a class added"])
+def test_a_resume_with_other_classes_is_refused_and_the_run_stays_as_it_is(layerlab: CommandLine, change: str) -> None:
+    pets = labelled_files(layerlab.folder / "pets")
+    layers = '"Flatten()", "Linear(classes)"'
+    source = 'data.source=LabelledFiles("pets", size=8)'
+    path = Path(
+        layerlab("train", layerlab.write("one", epochs=1, layers=layers), "--json", "--set", source).json["path"]
+    )
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    if change == "a class renamed":
+        for file in pets.glob("cat.*"):
+            file.rename(pets / file.name.replace("cat", "wolf"))
+    else:
+        for number in range(6):
+            save(pets / f"wolf.{number}.jpg", 900 + number)
+    told = layerlab("resume", path.name, "--add-epochs", "1")
+    assert told.status == 2
+    assert "it was trained on the classes cat, dog" in told.err
+    assert "wolf" in told.err
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
 
 
 def test_several_files_give_a_list_and_a_table(layerlab: CommandLine) -> None:
