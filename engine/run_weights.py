@@ -14,14 +14,21 @@ from typing import Any
 from torch import Tensor
 
 from engine import checkpoint
+from engine.backbone_rows import measured
+from engine.backbone_shapes import measure
+from engine.backbones import IMAGENET, below, head_paths
 from engine.calls import Call, parse_call
 from engine.catalogue import find, placed
 from engine.data.normalise import TrainedWith
 from engine.errors import LayerlabError, RequestError
+from engine.nodes import Node
 from engine.spec import Experiment, load_experiment
 from engine.store.folder import find_run
 from engine.store.reader import RunReader
 from engine.store.retention import listed
+from engine.weight_filling import filled_anew
+
+AUXILIARY = ("AuxLogits", "aux1", "aux2")  # the auxiliary heads of Inception v3 and GoogLeNet
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,8 @@ class RunWeights:
     `weights` are those that it began with; `cached`: it was trained on cached features, and holds only what came after
     them. `input_shape` is () where layers with weights of their own come before the backbone, so that it saw something
     else; `normalisation` is what its inputs were normalised with, None where that is not known. `loaded` names the
-    weights that it began with, where it is `cached` and they may be others by now (see `weights.loaded`).
+    weights that it began with, where it is `cached` and they may be others by now (see `weights.loaded`). It was cut
+    after the module `until`, and has auxiliary heads where `auxiliary`.
     """
 
     path: Path
@@ -43,6 +51,8 @@ class RunWeights:
     input_shape: tuple[int, ...]
     normalisation: TrainedWith | None
     loaded: str | None = None
+    until: str | None = None
+    auxiliary: bool = False
 
     def require(self) -> None:
         """Raise RequestError where it has no checkpoint; the checkpoint is not read."""
@@ -78,6 +88,44 @@ def run_weights(store: Path, text: str, model: str) -> RunWeights:
     has no such backbone."""
     path = find_run(store, text)
     return _of_run(path, model, _stamp(path))
+
+
+def require_held(node: Node, run: RunWeights) -> None:
+    """Raise RequestError where a Backbone wants weights that the run's cannot hold, as that was cut or ended in another
+    head. Nothing is read of its checkpoints."""
+    model, until = str(node.arguments["name"]), node.arguments.get("until")
+    heads = head_paths(model)
+    # A whole model's head may be new; behind until it is torchvision's own, for ImageNet.
+    new = (*filled_anew(node), *(heads if until is None else ()))
+    wanted = [path for path, _ in measured(node).parameters if not below(path, new)]
+    name = f"run {run.path.name}"
+    if run.until is None:
+        lost = next((path for path in wanted if below(path, heads)), None)
+        if lost is not None:
+            raise RequestError(
+                f"{name} has trained {model} with a head for its own classes, and until={until!r} wants {lost} of "
+                f"torchvision's {IMAGENET:,} classes; cut it before that, or begin with torchvision's weights"
+            )
+        if not run.auxiliary and any(below(path, AUXILIARY) for path in wanted):
+            raise RequestError(
+                f"{name} has trained {model} without its auxiliary heads, as another layer came behind it; put one "
+                "behind it here too, such as Identity(), or take another run"
+            )
+    elif run.until != until:
+        size = standard_size(model)
+        held = {path for path, _ in measure(model, None, run.until, IMAGENET, (3, size, size), False).parameters}
+        missing = [path for path in wanted if path not in held]
+        if missing:
+            more = f" and {len(missing) - 1:,} more are" if len(missing) > 1 else " is"
+            raise RequestError(
+                f"{name} has trained {model} only up to {run.until!r}, where its Backbone was cut: {missing[0]}{more} "
+                f"not in it; write until={run.until!r} here too, or take another run"
+            )
+
+
+def standard_size(model: str) -> int:
+    """A height and width that the model takes, whatever else it may take."""
+    return 224 if model.startswith(("vit_", "maxvit")) else 299
 
 
 def name_runs(experiment: Experiment, store: Path) -> Experiment:
@@ -144,6 +192,8 @@ def _of_run(path: Path, model: str, stamp: int) -> RunWeights:
             else (),
             normalisation(started) if sees_inputs else None,
             _loaded(started, row["path"]),
+            None if arguments.get("until") is None else str(arguments["until"]),
+            bool({f"{row['path']}.{head}" for head in AUXILIARY} & {other["path"] for other in reader.view.modules}),
         )
     if found:
         raise RequestError(f"run {path.name} has trained {' and '.join(dict.fromkeys(found))}, not {model}")

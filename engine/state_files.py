@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import zipfile
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,29 +19,43 @@ from engine.errors import RequestError
 INSIDE = ("state_dict", "model_state_dict", "model", "network", "weights")
 
 
-def read_state_dict(path: Path) -> Mapping[str, Tensor]:
-    """The state_dict in a file, on the CPU: of torch.save, of safetensors, or within a checkpoint of a script.
+class DamagedFile(RequestError):
+    """The file is cut off or altered, or was never one of weights."""
 
-    Nothing is unpickled but tensors and plain containers (weights_only). Raises RequestError where the file is damaged,
-    or holds something else.
+
+def read_state_dict(path: Path) -> Mapping[str, Tensor]:
+    """The state_dict in a file, on the CPU: of torch.save, of safetensors, or within a checkpoint of a script. Its
+    tensors are dense: numbers one behind the other.
+
+    Nothing is unpickled but tensors and plain containers (weights_only). Raises DamagedFile where the file cannot be
+    read as one of weights, RequestError where it holds something else.
     """
     try:
         if path.suffix == ".safetensors":
-            return OrderedDict(load_file(path, device="cpu"))
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error) and "operand" not in str(error):
-            raise RequestError(
-                f"{path} holds more than weights: objects of a program, which are not read as they could run anything; "
-                "save `model.state_dict()` instead of the model"
-            ) from None
-        raise RequestError(f"{path} is damaged, or no file of weights") from None
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError,
-            AssertionError, UnicodeDecodeError, zipfile.BadZipFile) as error:  # fmt: skip
-        raise RequestError(f"{path} is damaged, or no file of weights ({_one_line(error)})") from None
+            found: object = OrderedDict(load_file(path, device="cpu"))
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what is refused below
+                found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise RequestError(f"{path} cannot be read: {error.strerror or error}") from None
-    return _state_of(loaded, path)
+    except Exception as error:  # of every kind, where bytes are not what torch expects there
+        raise _refusal(path, error) from None
+    return _dense(_state_of(found, path), path)
+
+
+def _refusal(path: Path, error: Exception) -> RequestError:
+    """In words of its own: torch's are pages, and name what nobody here has called."""
+    text = str(error)
+    if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in text and "operand" not in text:
+        return RequestError(
+            f"{path} holds more than weights: objects of a program, which are not read as they could run anything; "
+            "save `model.state_dict()` instead of the model"
+        )
+    if isinstance(error, MemoryError) or "can't allocate memory" in text:
+        return RequestError(f"{path} takes more memory than there is, or is damaged")
+    kind = "no safetensors file" if isinstance(error, SafetensorError) else "no file of weights"
+    return DamagedFile(f"{path} is damaged, or {kind}")
 
 
 def _state_of(loaded: object, path: Path) -> Mapping[str, Tensor]:
@@ -57,6 +71,15 @@ def _state_of(loaded: object, path: Path) -> Mapping[str, Tensor]:
     raise RequestError(f"{path} holds no state_dict: a table of tensors by their names, as `model.state_dict()` gives")
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return (text[:120] + "...") if len(text) > 120 else text or type(error).__name__
+def _dense(state: Mapping[str, Tensor], path: Path) -> Mapping[str, Tensor]:
+    for name, tensor in state.items():
+        if tensor.is_quantized:
+            what, instead = "quantized", f"{name}.dequantize()"
+        elif tensor.layout != torch.strided or tensor.is_nested:
+            what, instead = str(tensor.layout).removeprefix("torch."), f"{name}.to_dense()"
+        elif tensor.device.type != "cpu":
+            what, instead = f"without values (device '{tensor.device}')", "the model's weights, not only their shapes"
+        else:
+            continue
+        raise RequestError(f"{path}: the tensor {name} is {what}, and weights are read from dense ones; save {instead}")
+    return state

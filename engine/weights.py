@@ -18,22 +18,21 @@ import torch
 from torch import Tensor, nn
 
 from engine.backbones import below, head_paths, torchvision_weights
-from engine.calls import Table
 from engine.data.download import fetch, has_sha256
 from engine.data.files import find_file
 from engine.data.info import FETCHING, Missing, NotFetched, Place
-from engine.errors import LayerlabError, RequestError
+from engine.errors import LayerlabError, RequestError, RunError
 from engine.freezing import backbone_nodes
 from engine.nodes import Node, Problem, Propagation
 from engine.preprocessing import Preprocessing, asked, named_run, preprocessing
-from engine.state_files import read_state_dict
+from engine.run_weights import RunWeights, require_held, standard_size
+from engine.state_files import DamagedFile, read_state_dict
+from engine.weight_filling import State, fill_model, filled_anew, without
 
 __all__ = [
-    "Preprocessing", "WeightsFile", "asked", "fill", "load_weights", "loaded", "missing_weights", "preprocessing",
-    "weights_file", "weights_problem",
+    "Preprocessing", "State", "WeightsFile", "asked", "fill", "load_weights", "loaded", "missing_weights",
+    "preprocessing", "weights_file", "weights_problem",
 ]  # fmt: skip
-
-State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def weights_problem(propagation: Propagation, place: Place, store: Path | None) 
     """
     for node in backbone_nodes(propagation.nodes):
         try:
-            _require(str(node.arguments["name"]), asked(node), place, store)
+            _require(node, place, store)
         except NotFetched:
             continue
         except LayerlabError as error:
@@ -84,7 +83,7 @@ def missing_weights(propagation: Propagation, place: Place, store: Path | None) 
     found: dict[str, Missing] = {}
     for node in backbone_nodes(propagation.nodes):
         try:
-            _require(str(node.arguments["name"]), asked(node), place, store)
+            _require(node, place, store)
         except NotFetched as error:
             found[error.missing.message] = error.missing
         except LayerlabError:
@@ -92,7 +91,14 @@ def missing_weights(propagation: Propagation, place: Place, store: Path | None) 
     return tuple(found.values())
 
 
-def _require(model: str, weights: str | None, place: Place, store: Path | None, runs: int = 0) -> None:
+def _require(node: Node, place: Place, store: Path | None) -> None:
+    model, weights = str(node.arguments["name"]), asked(node)
+    _require_there(model, weights, place, store)
+    if weights is not None and weights.startswith("run:") and store is not None:
+        require_held(node, named_run(model, weights, store))
+
+
+def _require_there(model: str, weights: str | None, place: Place, store: Path | None, runs: int = 0) -> None:
     if weights is None:
         return
     if weights.startswith("file:"):
@@ -102,7 +108,7 @@ def _require(model: str, weights: str | None, place: Place, store: Path | None, 
             found = named_run(model, weights, store, runs)
             found.require()
             if found.cached:
-                _require(model, found.weights, place, store, runs + 1)
+                _require_there(model, found.weights, place, store, runs + 1)
     else:
         file = _torchvision_file(model, weights)
         if file is not None and not file.path.is_file() and not place.download:
@@ -128,28 +134,31 @@ def load_weights(
 ) -> dict[str, State]:
     """The weights of every Backbone that asks for some, by its path: a state_dict with torchvision's names.
 
-    Without the head, unless a run's classes are these `classes`, by name and order. Files that are missing are fetched
-    where `place.download` allows it. `notes` is given what a person should know. Raises RequestError where something is
+    Without the head, unless a run's classes are these `classes`, by name and order; that of a Backbone which is cut
+    behind it is torchvision's own. Files that are missing, and torchvision's that are damaged, are fetched where
+    `place.download` allows it. `notes` is given what a person should know. Raises RequestError where something is
     missing, damaged or no state_dict, RunError where a download failed.
     """
-    read: dict[tuple[str, str], State] = {}
+    read: dict[tuple[str, str, bool], State] = {}
     found: dict[str, State] = {}
     for node in backbone_nodes(propagation.nodes):
         model, weights = str(node.arguments["name"]), asked(node)
         if weights is None:
             continue
-        if (model, weights) not in read:
+        asked_for = model, weights, _until(node) is not None
+        if asked_for not in read:
             try:
-                read[model, weights] = _read(model, weights, place, store, classes, [] if notes is None else notes)
+                read[asked_for] = _read(*asked_for, place, store, classes, [] if notes is None else notes)
             except RequestError as error:
                 raise RequestError(f"layer {node.path} `{node.call}`: {error}") from None
-        found[node.path] = read[model, weights]
+        found[node.path] = read[asked_for]
     return found
 
 
 def _read(
     model: str,
     weights: str,
+    cut: bool,
     place: Place,
     store: Path | None,
     classes: tuple[str, ...],
@@ -162,39 +171,74 @@ def _read(
             raise RequestError(f"{weights!r} needs the store of that run, which is not known here")
         run = named_run(model, weights, store, runs)
         own = run.read(notes)
-        if not run.cached:
-            return own if classes and run.classes == classes else _without(own, heads)
-        # Such a run holds only what came after the features; the rest is as its own weights were.
-        if run.weights is None:
-            raise RequestError(
-                f"run {run.path.name} was trained on cached features of random weights, which it does not hold"
-            )
-        below_it = dict(_read(model, run.weights, place, store, run.classes, notes, runs + 1))
-        if run.loaded is not None and run.loaded != _digest(below_it, heads):
-            raise RequestError(
-                f"run {run.path.name} was trained on features of the weights {run.weights!r}, which are others now (a "
-                "run that goes on has other best weights), so that what it has trained does not fit them any more"
-            )
-        own = {**below_it, **own}
-        return own if classes and run.classes == classes else _without(own, heads)
+        if run.cached:
+            # Such a run holds only what came after the features; the rest is as its own weights were.
+            own = {**_beneath(model, run, place, store, notes, runs), **own}
+        # The head of one that was cut behind it is torchvision's own, with ImageNet's classes.
+        whole = cut if run.until is not None else classes and run.classes == classes
+        return own if whole else without(own, heads)
     if weights.startswith("file:"):
         path = find_file(weights.removeprefix("file:"), place)
-        return _without(_renamed(read_state_dict(path), model), heads)
-    file = _torchvision_file(model, weights)
-    assert file is not None
-    if file.path.is_file():
-        place.report(f"checksum of {file.path.name}")
-        if not has_sha256(file.path, file.sha256):
+        state = _renamed(read_state_dict(path), model)
+    else:
+        file = _torchvision_file(model, weights)
+        assert file is not None
+        state = _read_torchvision(model, file, place, notes)
+    return state if cut else without(state, heads)
+
+
+def _beneath(
+    model: str, run: RunWeights, place: Place, store: Path, notes: list[str], runs: int
+) -> Mapping[str, Tensor]:
+    """What a run on cached features has begun with, its features among it."""
+    if run.weights is None:
+        raise RequestError(
+            f"run {run.path.name} was trained on cached features of random weights, which it does not hold"
+        )
+    found = _read(model, run.weights, run.until is not None, place, store, run.classes, notes, runs + 1)
+    if run.loaded is not None and run.loaded != _digest(found, head_paths(model)):
+        raise RequestError(
+            f"run {run.path.name} was trained on features of the weights {run.weights!r}, which are others now (a "
+            "run that goes on has other best weights), so that what it has trained does not fit them any more"
+        )
+    return found
+
+
+def _read_torchvision(model: str, file: WeightsFile, place: Place, notes: list[str]) -> State:
+    path = file.path
+    if not path.is_file():
+        if not place.download:
+            raise _missing(model, file)
+        fetch([file.url], path, file.sha256, place, algorithm="sha256")
+        place.report(f"reading {path.name}")
+        return read_state_dict(path)
+    place.report(f"checksum of {path.name}")
+    try:
+        genuine = has_sha256(path, file.sha256)
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read: {error.strerror or error}") from None
+    place.report(f"reading {path.name}")
+    try:
+        state = read_state_dict(path)
+    except DamagedFile as error:
+        # Nothing is lost with a file that nobody can read; any other may be a person's own.
+        if genuine or not place.download:
+            again = "delete it, or train with `--download`, which fetches it again"
+            raise RequestError(str(error) if genuine else f"{error}; {again} from {file.url}") from None
+    else:
+        if not genuine:
             notes.append(
-                f"{file.path} is not the file that torchvision offers (its SHA-256 does not begin with {file.sha256}); "
+                f"{path} is not the file that torchvision offers (its SHA-256 does not begin with {file.sha256}); "
                 "it is used as it is"
             )
-    elif place.download:
-        fetch([file.url], file.path, file.sha256, place, algorithm="sha256")
-    else:
-        raise _missing(model, file)
-    place.report(f"reading {file.path.name}")
-    return _without(read_state_dict(file.path), heads)
+        return state
+    try:
+        fetch([file.url], path, file.sha256, place, algorithm="sha256")
+    except RunError as error:
+        raise RunError(f"{path} is damaged; {error}") from None
+    notes.append(f"{path} was damaged, and has been fetched again")
+    place.report(f"reading {path.name}")
+    return read_state_dict(path)
 
 
 def loaded(propagation: Propagation, found: Mapping[str, State]) -> dict[str, str]:
@@ -211,29 +255,17 @@ def _digest(state: State, heads: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     for name in sorted(state):
         if not below(name, heads):
-            tensor = state[name].detach().cpu().contiguous()
+            tensor = state[name].detach().cpu().resolve_conj().resolve_neg().contiguous()
             digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
             digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:32]
-
-
-def _without(state: State, heads: tuple[str, ...]) -> State:
-    kept = OrderedDict((name, tensor) for name, tensor in state.items() if not below(name, heads))
-    return _with_metadata(kept, getattr(state, "_metadata", None))
-
-
-def _with_metadata(state: OrderedDict[str, Tensor], metadata: object) -> State:
-    # Where torch notes the versions of the modules, by which some of them read older files.
-    if metadata is not None:
-        state._metadata = metadata  # type: ignore[attr-defined]
-    return state
 
 
 def _renamed(state: State, model: str) -> State:
     """Under the model's own names, where all of a file's begin with something more: "module.", "_orig_mod.", "0."."""
     from engine.backbones import meta_model
 
-    size = 224 if model.startswith(("vit_", "maxvit")) else 299
+    size = standard_size(model)
     known = next(iter(dict(meta_model(model, input_shape=(3, size, size)).named_parameters())))
     if known in state:
         return state
@@ -248,49 +280,25 @@ def fill(network: nn.Module, propagation: Propagation, found: Mapping[str, State
     """Put weights, as `load_weights` gives them, into a network.
 
     What the weights do not hold of the head stays as it was built, and so does what `init={...}` of the Backbone fills
-    anew. Raises RequestError, with nothing changed in that Backbone, where weights are those of another model.
+    anew. Raises RequestError, with nothing changed in that Backbone, where weights are those of another model, of a
+    type that weights are not of, or not finite.
     """
     for node in backbone_nodes(propagation.nodes):
         state = found.get(node.path)
         if state is None:
             continue
-        model = network.get_submodule(node.path)
-        anew = node.arguments.get("init")
-        own = tuple(str(path) for path, _ in anew.items) if isinstance(anew, Table) else ()
-        _fill(model, node, _modern(state), own)
+        heads = () if _until(node) is not None else head_paths(str(node.arguments["name"]))
+        try:
+            fill_model(network.get_submodule(node.path), state, anew=filled_anew(node), heads=heads)
+        except RequestError as error:
+            file = weights_file(node)
+            which = f"{asked(node)!r}" + (f" ({file.path})" if file else "")
+            again = "; delete that file, and train with `--download`, which fetches it again" if file else ""
+            raise RequestError(
+                f"layer {node.path} `{node.call}`: the weights {which} cannot be used: {error}{again}"
+            ) from None
 
 
-# How torchvision's first DenseNets named their layers: files of that time are still what it offers.
-_OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
-
-
-def _modern(state: State) -> State:
-    if not any(_OLD_NAME.search(name) for name in state):
-        return state
-    return OrderedDict((_OLD_NAME.sub(r"\1\2.", name), tensor) for name, tensor in state.items())
-
-
-def _fill(model: nn.Module, node: Node, state: State, own: tuple[str, ...]) -> None:
-    wanted = model.state_dict()
-    heads = () if node.arguments.get("until") is not None else head_paths(str(node.arguments["name"]))
-    chosen = OrderedDict((name, state[name]) for name in wanted if name in state and not below(name, own))
-    missing = [
-        name
-        for name in wanted
-        if name not in state and not below(name, (*own, *heads)) and not name.endswith("num_batches_tracked")
-    ]
-    wrong = [name for name, tensor in chosen.items() if tensor.shape != wanted[name].shape]
-    weights = f"layer {node.path} `{node.call}`: the weights {asked(node)!r} do not fit"
-    if missing:
-        some = f"{missing[0]} and {len(missing) - 1:,} more are" if len(missing) > 1 else f"{missing[0]} is"
-        raise RequestError(f"{weights}: {some} missing in them; they are of another model, or of a part of it")
-    if wrong:
-        shapes = " and ".join(_shape(one[wrong[0]].shape) for one in (chosen, wanted))
-        first, second = shapes.split(" and ")
-        raise RequestError(f"{weights}: {wrong[0]} has the shape {first} in them and {second} here")
-    metadata = getattr(state, "_metadata", None) or getattr(wanted, "_metadata", None)
-    model.load_state_dict(_with_metadata(chosen, metadata), strict=False)
-
-
-def _shape(shape: torch.Size) -> str:
-    return " × ".join(map(str, shape)) or "()"
+def _until(node: Node) -> str | None:
+    until = node.arguments.get("until")
+    return None if until is None else str(until)
