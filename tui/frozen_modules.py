@@ -1,12 +1,13 @@
 """Which modules of a Backbone are trained: its call with one of them frozen or thawed, in as few words as say it.
 
-Pure, without torch: what a Backbone holds is taken from the rows of the shape check, which go two levels down.
+Pure, without torch: what a Backbone holds is taken from the rows of the shape check, which go two levels down; what
+stands beside these modules, such as the class token of a vision transformer, is a row like them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.calls import Call, Table, Value
@@ -19,15 +20,12 @@ _POSITIONAL = ("name", "weights", "until", "frozen", "thaw", "lr_scale", "init")
 
 @dataclass(frozen=True)
 class Module:
-    """A module of a Backbone; `path` is torchvision's ("layer4.1"), `parameters` and `trainable` count all it holds."""
+    """A module of a Backbone, or a parameter beside its modules; `path` is torchvision's ("layer4.1"), `parameters` and
+    `trainable` count all it holds."""
 
     path: str
     parameters: int
     trainable: int
-
-
-# A module, and whether all that it holds is meant or only what it has beside its own modules.
-_Part = tuple[str, bool]
 
 
 def frozen_of(call: Call) -> object:
@@ -62,15 +60,15 @@ def toggled(call: Call, modules: Sequence[Module], path: str, head: Iterable[str
 
     `modules` are those of the Backbone in its own order, `head` the paths of what gives the scores. What thaws later
     counts as trained; of `path` it is taken out of the schedule. Raises RequestError where the module has no
-    parameters, and where it thaws together with others.
+    parameters, where it thaws together with others, and where the call freezes up to the midst of another module.
     """
     parts = _parts(modules)
-    here = {part for part in parts if _within(part[0], path)}
+    here = {part for part in parts if _within(part, path)}
     if not here:
         raise RequestError(f"{path} has no parameters: there is nothing to freeze")
     frozen = {part for part, trained in parts.items() if not trained}
     frozen = frozen - here if here <= frozen else frozen | here
-    deeper = [entry for entry in _deeper(call, modules) if not _within(entry, path)]
+    deeper = [entry for entry in _deeper(call, parts, path) if not _within(entry, path)]
     return _with_frozen(_without_thaw(call, path), _words(modules, list(parts), frozen, deeper, tuple(head)))
 
 
@@ -93,47 +91,50 @@ def _without_thaw(call: Call, path: str) -> Call:
 
 
 def _words(
-    modules: Sequence[Module], parts: Sequence[_Part], frozen: set[_Part], deeper: Sequence[str], head: tuple[str, ...]
+    modules: Sequence[Module], parts: Sequence[str], frozen: set[str], deeper: Sequence[str], head: tuple[str, ...]
 ) -> str | tuple[str, ...]:
     """Everything, nothing, a beginning or a list of modules: the shortest that says what is frozen."""
     if not frozen and not deeper:
         return "none"
     if not deeper:
-        body = {part for part in parts if not any(_within(part[0], one) for one in head)}
-        if frozen == body:
+        scores = {part for part in parts if any(_within(part, one) for one in head)}
+        if frozen == set(parts) - scores:
             return "all"
-        tops = [module.path for module in modules if "." not in module.path]
+        tops = list(dict.fromkeys(module.path.partition(".")[0] for module in modules))
         for index, top in enumerate(tops):
-            upto = {part for part in parts if part[0].split(".")[0] in tops[: index + 1]}
-            if upto == frozen and len({part[0].split(".")[0] for part in upto}) > 1:
+            upto = {part for part in parts if part.partition(".")[0] in tops[: index + 1]}
+            if top not in head:  # a beginning leaves out the heads in it, unless it ends with one
+                upto -= scores
+            if upto == frozen and len({part.partition(".")[0] for part in upto}) > 1:
                 return f"to:{top}"
     named: list[str] = []
     for module in modules:
-        held = {part for part in parts if _within(part[0], module.path)}
+        held = {part for part in parts if _within(part, module.path)}
         if held and held <= frozen and not any(_within(module.path, one) for one in named):
             named.append(module.path)
     return (*named, *deeper)
 
 
-def _parts(modules: Sequence[Module]) -> dict[_Part, bool]:
-    """What can be frozen apart, in order: modules that hold no others here, and what a module has beside those that it
-    holds; with whether any of it is trained."""
-    found: dict[_Part, bool] = {}
-    for module in modules:
-        inside = [one for one in modules if one.path.rpartition(".")[0] == module.path]
-        own = module.parameters - sum(one.parameters for one in inside)
-        if own > 0:
-            trained = module.trainable - sum(one.trainable for one in inside) > 0
-            found[module.path, not inside] = trained
-    return found
+def _parts(modules: Sequence[Module]) -> dict[str, bool]:
+    """What can be frozen apart, in order: what holds no other module here, with whether any of it is trained."""
+    holding = {module.path.rpartition(".")[0] for module in modules}
+    return {one.path: one.trainable > 0 for one in modules if one.parameters and one.path not in holding}
 
 
-def _deeper(call: Call, modules: Sequence[Module]) -> list[str]:
-    """What the call freezes by name further down than the rows go."""
+def _deeper(call: Call, parts: Mapping[str, bool], path: str) -> list[str]:
+    """What the call freezes by name further down than the rows go, of what is not frozen as a whole."""
     given = frozen_of(call)
-    known = {module.path for module in modules}
-    names = given if isinstance(given, tuple) else ()
-    return [name for name in names if isinstance(name, str) and name not in known]
+    split = [part for part, trained in parts.items() if trained]
+    if isinstance(given, tuple):
+        names = [name for name in given if isinstance(name, str)]
+        return [name for name in names if any(_within(name, part) for part in split if part != name)]
+    last = str(given).removeprefix("to:")
+    midst = next((part for part in split if _within(last, part) and part != last), None)
+    if midst is not None and not _within(midst, path):
+        raise RequestError(
+            f"frozen='{given}' ends within {midst}: name what is frozen in a tuple, or freeze {midst} first"
+        )
+    return []
 
 
 def _within(path: str, above: str) -> bool:

@@ -47,14 +47,14 @@ async def opened(app: LayerlabApp, pilot: Pilot[None]) -> None:
     await until(pilot, lambda: row(app, "layer4"))
 
 
-async def to(app: LayerlabApp, pilot: Pilot[None], module: str) -> None:
-    """Move the cursor down to a module."""
+async def to(app: LayerlabApp, pilot: Pilot[None], module: str, key: str = "down") -> None:
+    """Move the cursor down to a module, or up."""
     table = app.screen.query_one(LayerTable)
     for _ in range(40):
         if table.module == module:
             return
-        await pilot.press("down")
-    raise AssertionError(f"no {module} below")
+        await pilot.press(key)
+    raise AssertionError(f"no {module} there")
 
 
 async def test_a_backbone_opens_and_closes_and_is_closed_at_first(tmp_path: Path) -> None:
@@ -118,6 +118,30 @@ async def test_the_whole_backbone_is_frozen_but_for_its_head(tmp_path: Path) -> 
         assert app.draft.layers[0].get("frozen") == "to:layer3"
         await until(pilot, lambda: "1,026" not in screen_text(app) and "❄" in row(app, "layer3"))
         assert "❄" not in row(app, "layer4")
+
+
+async def test_one_module_of_a_vision_transformer_trains_and_nothing_beside_it(tmp_path: Path) -> None:
+    """Its class token and its positions are parameters of no module that has a row: they have rows of their own."""
+    layers = """network.layers=["Backbone('vit_b_32', weights=None, frozen='all')"]"""
+    app, _ = application(tmp_path, with_settings(pictures(tmp_path), [layers]))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.report is not None)
+        await pilot.press("down", "space")
+        await until(pilot, lambda: row(app, "pos_embedding"))
+        assert "Parameter()" in row(app, "class_token")
+        assert "1 × 1 × 768" in row(app, "class_token")
+        await to(app, pilot, "encoder.ln")
+        head, norm = 2 * 769, 2 * 768
+        for trained in (head + norm, head, head + norm):
+            await pilot.press("f")
+            await until(pilot, lambda: app.report is not None)
+            assert app.report.rows[0].trainable == trained
+        assert "❄" in row(app, "class_token")
+        await to(app, pilot, "encoder.pos_embedding", "up")
+        await pilot.press("f")
+        await until(pilot, lambda: app.report is not None)
+        assert app.report.rows[0].trainable == head + norm + 2 * 768
+        assert "❄" not in row(app, "pos_embedding")
 
 
 async def test_a_module_cannot_be_moved_edited_or_deleted(tmp_path: Path) -> None:

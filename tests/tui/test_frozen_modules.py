@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.backbone_rows import measured
+from engine.backbones import below
 from engine.calls import parse_call
 from engine.errors import RequestError
+from engine.freezing import NEVER, Rule, _rules
+from engine.shapes import propagate
 from tui.frozen_modules import Module, is_frozen, toggled, with_frozen
 
 SIZES = {
@@ -71,12 +75,84 @@ def test_any_order_of_freezing_and_thawing_freezes_what_was_meant(paths: list[st
     assert parse_call(str(call)) == call
 
 
-def test_what_a_module_has_beside_its_own_modules_is_frozen_with_all_of_it_alone() -> None:
-    parts = [Module("encoder", 12, 12), Module("encoder.layers", 10, 10), Module("heads", 3, 3)]
-    call = parse_call("Backbone('vit_b_16')")
-    inside = toggled(call, parts, "encoder.layers", ("heads",))
-    assert inside.get("frozen") == ("encoder.layers",)
-    assert toggled(call, parts, "encoder", ("heads",)).get("frozen") == "all"
+SHAPES = {
+    "vit_b_32": (3, 32, 32), "swin_t": (3, 64, 64), "convnext_tiny": (3, 32, 32), "maxvit_t": (3, 224, 224),
+    "googlenet": (3, 32, 32), "vgg11": (3, 32, 32), "mobilenet_v3_small": (3, 32, 32),
+}  # fmt: skip
+
+
+class Held:
+    """A Backbone as the check sees it after each change of its call."""
+
+    def __init__(self, name: str, frozen: str) -> None:
+        self.shape = SHAPES[name]
+        self.call = parse_call(f"Backbone('{name}', weights=None, frozen={frozen})")
+        self.look()
+
+    def look(self) -> None:
+        found = propagate([self.call], self.shape, symbols={"classes": 2})
+        assert found.problem is None, found.problem
+        self.heads = measured(found.nodes[0]).heads
+        self.modules = [Module(row.path[2:], row.parameters, row.trainable) for row in found.rows[1:]]
+        self.all = dict(measured(found.nodes[0]).parameters)
+        rules = dict(_rules(found.nodes, Rule("")))
+        self.frozen = {path for path in self.all if rules[f"0.{path}"].begins == NEVER}
+        assert found.rows[0].trainable == sum(size for path, size in self.all.items() if path not in self.frozen)
+
+    def toggle(self, path: str) -> None:
+        self.call = toggled(self.call, self.modules, path, self.heads)
+        self.look()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@given(data=st.data())
+@settings(max_examples=5, deadline=None)
+def test_what_is_frozen_of_a_real_model_is_what_was_asked_for_and_nothing_else(name: str, data: st.DataObject) -> None:
+    start = st.sampled_from(["'none'", "'all'", "'to:classifier'" if name in ("vgg11", "maxvit_t") else "'all'"])
+    held = Held(name, data.draw(start))
+    paths = [module.path for module in held.modules if module.parameters]
+    # Modules of the first level twice as often: they are what sequences of keys meet.
+    some = [*paths, *(path for path in paths if "." not in path)]
+    for path in data.draw(st.lists(st.sampled_from(some), min_size=1, max_size=6)):
+        here = {one for one in held.all if below(one, (path,))}
+        before = held.frozen
+        held.toggle(path)
+        assert held.frozen == (before - here if here <= before else before | here), held.call
+        once = held.call
+        held.toggle(path)
+        again = held.frozen
+        if here <= before or not here & before:  # all of it was frozen, or none
+            assert again == before
+        held.toggle(path)
+        assert held.call == once
+
+
+def test_tokens_and_positions_stay_frozen_beside_a_module_that_trains() -> None:
+    held = Held("vit_b_32", "'all'")
+    begin = held.call
+    held.toggle("encoder.ln")
+    assert held.call.get("frozen") == ("class_token", "conv_proj", "encoder.pos_embedding", "encoder.layers")
+    held.toggle("encoder.ln")
+    assert held.call == begin
+    held.toggle("class_token")
+    assert held.call.get("frozen") == ("conv_proj", "encoder")
+    held.toggle("encoder")
+    held.toggle("conv_proj")
+    assert held.call.get("frozen") is None
+
+
+def test_what_ends_within_a_row_is_not_lost_by_a_key_on_another() -> None:
+    held = Held("vgg11", "('features.0.weight', 'features.3')")
+    held.toggle("classifier")
+    assert held.call.get("frozen") == ("features.3", "classifier", "features.0.weight")
+    held = Held("swin_t", "'to:features.1.0.attn.qkv'")
+    with pytest.raises(RequestError, match=r"frozen='to:features\.1\.0\.attn\.qkv' ends within features\.1:"):
+        held.toggle("norm")
+    held.toggle("features.1")
+    assert held.call.get("frozen") == ("features.0", "features.1")
+    held = Held("swin_t", "'to:features.1.1.mlp'")  # all that the row of features.1 holds
+    held.toggle("norm")
+    assert held.call.get("frozen") == ("features.0", "features.1", "norm")
 
 
 def test_a_module_without_parameters_cannot_be_frozen() -> None:
