@@ -19,7 +19,10 @@ class Digits(Source):
     def info(self, place: Place) -> DataInfo:
         """Known without the data."""
         names = tuple(str(digit) for digit in range(10))
-        return DataInfo((1, 8, 8), "float32", "classes", names, 10, train=1797, test=None, image=True)
+        counts = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
+        return DataInfo(
+            (1, 8, 8), "float32", "classes", names, 10, train=1797, test=None, image=True, class_counts=counts
+        )
 
     def load(self, place: Place) -> Loaded:
         """Images uint8 (1797, 1, 8, 8) with values 0 to 16, so `scale` is 16; no official test split."""

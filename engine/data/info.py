@@ -25,6 +25,8 @@ class DataInfo:
     the names in the order of their labels (empty for values). `outputs` is k. `train` and `test` are numbers of
     samples, None where unknown or where there is no official test split; so is `validation`, of a part that the source
     itself sets aside. `notes` are what a person should know of the data before any is read, such as folders left out.
+    `class_counts` are the training samples of each class, in the order of the labels; empty where they are not known
+    before samples are read, and of what has no classes.
     """
 
     input_shape: tuple[int, ...]
@@ -37,6 +39,7 @@ class DataInfo:
     image: bool
     validation: int | None = None
     notes: tuple[str, ...] = ()
+    class_counts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

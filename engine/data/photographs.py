@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -54,6 +55,7 @@ class Photographs(Source):
         return self._described(folders.list_photographs(self, place))
 
     def _described(self, listing: Listing) -> DataInfo:
+        trained = Counter(label for label, part in zip(listing.labels, listing.parts, strict=True) if part == "train")
         return DataInfo(
             self.settings.shape,
             "float32",
@@ -65,6 +67,7 @@ class Photographs(Source):
             image=True,
             validation=listing.count("validation"),
             notes=listing.notes,
+            class_counts=tuple(trained[label] for label in range(len(listing.classes))),
         )
 
     def decoded(self, place: Place) -> bool:

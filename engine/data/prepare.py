@@ -17,7 +17,7 @@ from engine.data.info import DataInfo, Loaded, Part, Place
 from engine.data.normalise import Normalise, TrainedWith, fixed, statistics
 from engine.data.resident import Resident
 from engine.data.sources import build_source
-from engine.data.split import Validation, build_validation, split
+from engine.data.split import Validation, build_validation, check_split, split
 from engine.data.streamed import Streamed
 from engine.errors import RequestError
 from engine.fields import memory_bytes
@@ -137,6 +137,8 @@ def _validation(data: Data, info: DataInfo) -> Validation:
     validation = build_validation(data.validation)
     if validation.kind == "test" and info.test is None:
         raise RequestError(f'{data.source} has no official test split; use validation = "holdout(0.2)"')
+    if validation.kind == "holdout" and info.validation is None and info.train is not None:
+        check_split(info.train, info.class_counts, info, validation.fraction, validation.stratify)
     return validation
 
 

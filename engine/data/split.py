@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,40 +56,43 @@ def build_validation(call: Call) -> Validation:
     return VALIDATIONS[entry.name](**arguments)
 
 
-def split(targets: Tensor, info: DataInfo, fraction: float, stratify: bool, seed: int) -> tuple[Tensor, Tensor]:
-    """Indices of the training and of the held-out samples, both int64 and ascending; a function of the seed.
+def check_split(n: int, counts: Sequence[int], info: DataInfo, fraction: float, stratify: bool) -> int:
+    """How many of n samples are held out. `counts` are those of each class, in the order of the labels; empty where
+    they are not known, and then not looked at.
 
-    Classes are stratified by scikit-learn's train_test_split; values and several labels a sample are drawn at large.
-    Raises RequestError where a part would be empty, or a class has too few samples to be in both.
+    Raises RequestError where `split` cannot be: a part would be empty, or lack a class.
     """
-    n = len(targets)
     held = math.ceil(n * fraction)
     if held >= n:
         raise RequestError(f"holdout({fraction}) of {n} samples leaves none to train on")
-    labels = targets.numpy() if stratify and info.kind == "classes" else None
-    if labels is not None:
-        _check_classes(labels, info, fraction, held)
-
-    from sklearn.model_selection import train_test_split
-
-    state = mix(seed, Stream.SPLIT) % 2**32
-    train, val = train_test_split(np.arange(n), test_size=held, stratify=labels, random_state=state)
-    return torch.from_numpy(np.sort(train)), torch.from_numpy(np.sort(val))
-
-
-def _check_classes(
-    labels: np.ndarray[tuple[int, ...], np.dtype[np.int64]], info: DataInfo, fraction: float, held: int
-) -> None:
-    names, counts = np.unique(labels, return_counts=True)
-    if counts.min() < 2:
-        name = info.classes[int(names[counts.argmin()])]
+    present = [count for count in counts if count] if stratify and info.kind == "classes" else []
+    if present and min(present) < 2:
+        name = info.classes[list(counts).index(min(present))]
         raise RequestError(
             f"class {name!r} has one sample, too few to be in training and in validation; add more of it, or split "
             f"without regard to classes: holdout({fraction}, stratify=False)"
         )
-    smaller = min(held, len(labels) - held)
-    if smaller < len(names):
+    if min(held, n - held) < len(present):
         raise RequestError(
-            f"holdout({fraction}) puts {held} of {len(labels)} samples aside, but each part needs one of each of the "
-            f"{len(names)} classes; choose a share nearer to one half, or holdout({fraction}, stratify=False)"
+            f"holdout({fraction}) puts {held} of {n} samples aside, but each part needs one of each of the "
+            f"{len(present)} classes; choose a share nearer to one half, or holdout({fraction}, stratify=False)"
         )
+    return held
+
+
+def split(targets: Tensor, info: DataInfo, fraction: float, stratify: bool, seed: int) -> tuple[Tensor, Tensor]:
+    """Indices of the training and of the held-out samples, both int64 and ascending; a function of the seed.
+
+    Classes are stratified by scikit-learn's train_test_split; values and several labels a sample are drawn at large.
+    Raises RequestError as `check_split` does.
+    """
+    n = len(targets)
+    labels = targets.numpy() if info.kind == "classes" else None
+    held = check_split(n, [] if labels is None else np.bincount(labels).tolist(), info, fraction, stratify)
+
+    from sklearn.model_selection import train_test_split
+
+    state = mix(seed, Stream.SPLIT) % 2**32
+    strata = labels if stratify else None
+    train, val = train_test_split(np.arange(n), test_size=held, stratify=strata, random_state=state)
+    return torch.from_numpy(np.sort(train)), torch.from_numpy(np.sort(val))

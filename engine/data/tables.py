@@ -101,7 +101,9 @@ def _load(source: CSV, path: Path, place: Place) -> Loaded:
     inputs = np.concatenate([column.encoded() for column in columns], axis=1)
     outputs = len(classes) or 1
     kind: Literal["classes", "values"] = "classes" if classes else "values"
-    info = DataInfo((inputs.shape[1],), "float32", kind, classes, outputs, len(inputs), None, image=False)
+    counts = tuple(np.bincount(targets, minlength=outputs).tolist()) if classes else ()
+    shape = (inputs.shape[1],)
+    info = DataInfo(shape, "float32", kind, classes, outputs, len(inputs), None, image=False, class_counts=counts)
     return Loaded(info, Part(torch.from_numpy(inputs), torch.from_numpy(targets)), None)
 
 

@@ -84,7 +84,8 @@ def _load(source: Tensors, path: Path) -> Loaded:
     dtype: Literal["int64", "float32"] = "int64" if inputs.dtype == torch.int64 else "float32"
     shape = tuple(inputs.shape[1:])
     tested = None if test is None else len(test.inputs)
-    info = DataInfo(shape, dtype, kind, classes, outputs, len(inputs), tested, image)
+    counts = tuple(np.bincount(targets.numpy(), minlength=outputs).tolist()) if kind == "classes" else ()
+    info = DataInfo(shape, dtype, kind, classes, outputs, len(inputs), tested, image, class_counts=counts)
     return Loaded(info, Part(inputs, targets, scale), test)
 
 

@@ -26,7 +26,7 @@ class Moons(Source):
 
     def info(self, place: Place) -> DataInfo:
         """Known without the data."""
-        return _info(self.n, features=2, classes=2)
+        return _info(features=2, counts=(self.n // 2, self.n - self.n // 2))
 
     def load(self, place: Place) -> Loaded:
         """Inputs float32 (n, 2), labels int64 (n,)."""
@@ -53,7 +53,7 @@ class Spirals(Source):
 
     def info(self, place: Place) -> DataInfo:
         """Known without the data."""
-        return _info(self.n, features=2, classes=self.classes)
+        return _info(features=2, counts=_even(self.n, self.classes))
 
     def load(self, place: Place) -> Loaded:
         """Inputs float32 (n, 2), labels int64 (n,), arms as equal in size as n allows.
@@ -88,7 +88,7 @@ class Blobs(Source):
 
     def info(self, place: Place) -> DataInfo:
         """Known without the data."""
-        return _info(self.n, features=self.features, classes=self.classes)
+        return _info(features=self.features, counts=_even(self.n, self.classes))
 
     def load(self, place: Place) -> Loaded:
         """Inputs float32 (n, features), labels int64 (n,)."""
@@ -111,9 +111,16 @@ def _check(name: str, n: int, *, classes: int, noise: float, seed: int) -> None:
         raise RequestError(f"{name}: seed={seed}; use a whole number from 0 to {2**32 - 1}")
 
 
-def _info(n: int, *, features: int, classes: int) -> DataInfo:
-    names = tuple(str(label) for label in range(classes))
-    return DataInfo((features,), "float32", "classes", names, classes, train=n, test=None, image=False)
+def _even(n: int, classes: int) -> tuple[int, ...]:
+    """n samples shared out to classes; what is left over goes to the first ones."""
+    return tuple(n // classes + (label < n % classes) for label in range(classes))
+
+
+def _info(*, features: int, counts: tuple[int, ...]) -> DataInfo:
+    names = tuple(str(label) for label in range(len(counts)))
+    return DataInfo(
+        (features,), "float32", "classes", names, len(names), sum(counts), None, image=False, class_counts=counts
+    )
 
 
 def _loaded(info: DataInfo, points: NDArray[np.float64], labels: NDArray[np.int64]) -> Loaded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -381,3 +382,32 @@ def test_a_cache_that_is_too_small_is_told_by_check_and_run_in_the_same_words(tm
         assert "LAYERLAB_CACHE_GIB" in words
     monkeypatch.setenv("LAYERLAB_CACHE_GIB", "1")
     assert not any("decoded again" in text for texts in told() for text in texts)
+
+
+def test_a_holdout_that_cannot_be_is_refused_from_the_names_of_photographs(tmp_path):
+    names = [f"c{number:02d}" for number in range(22)]
+    for name in names:
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(3):
+            (tmp_path / "pets" / name / f"{number}.jpg").touch()  # nobody opens them
+
+    def checked(validation: str) -> Report:
+        source = 'data.source=ImageFolder("pets", size=8)'
+        return check(experiment("mlp", source, f"data.validation={validation}"), Place(tmp_path))
+
+    refusal = checked("holdout(0.2)").refusal
+    assert refusal is not None
+    assert refusal.field == "data.validation"
+    assert "holdout(0.2) puts 14 of 66 samples aside, but each part needs one of each of the 22 classes" in str(refusal)
+    assert checked("holdout(0.5)").ok
+    assert checked("holdout(0.2, stratify=False)").ok
+    for number in range(1, 3):
+        (tmp_path / "pets" / "c07" / f"{number}.jpg").unlink()
+    assert "class 'c07' has one sample" in str(checked("holdout(0.5)").refusal)
+    assert checked("none").ok
+    for part in ("train", "val"):  # what the folder itself sets aside is validated on, whatever the share
+        shutil.copytree(tmp_path / "pets", tmp_path / "parts" / part)
+    (tmp_path / "parts").rename(tmp_path / "moved")
+    shutil.rmtree(tmp_path / "pets")
+    (tmp_path / "moved").rename(tmp_path / "pets")
+    assert checked("holdout(0.2)").ok

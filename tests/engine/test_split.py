@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from engine.calls import parse_call
-from engine.data import Place, prepare
+from engine.data import Place, build_source, prepare
 from engine.data.info import DataInfo
+from engine.data.prepare import check_data
 from engine.data.split import split
 from engine.errors import RequestError
 from engine.spec import Data
+from tests.engine.pictures import image_folder
 
 PLACE = Place(Path("."))
 
@@ -142,3 +145,39 @@ def test_normalisation_that_does_not_fit_is_refused(normalize, words):
     with pytest.raises(RequestError) as caught:
         made("Digits()", normalize=normalize)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "Digits()", "Diabetes()", "Moons(n=31)", "Spirals(n=32, classes=5)", "Blobs(n=17, classes=4)",
+        'Tensors("d.npz")', 'CSV("d.csv", target="y")', 'CSV("d.csv", target="x")', 'ImageFolder("pets", size=8)',
+    ],
+)  # fmt: skip
+def test_counts_of_classes_that_are_known_before_are_those_of_the_training_part(tmp_path, call):
+    labels = [0, 1, 1, 2, 0, 1, 2, 2, 2]
+    np.savez(tmp_path / "d.npz", x=np.eye(9), y=labels, x_test=np.eye(9)[:2], y_test=labels[:2])
+    (tmp_path / "d.csv").write_text("x,y\n" + "\n".join(f"{row}.5,{'abc'[row % 3 or row % 2]}" for row in range(9)))
+    for part, counts in (("train", {"cat": 3, "dog": 5}), ("val", {"cat": 2, "dog": 1})):
+        image_folder(tmp_path / "pets", counts, part)
+    source, place = build_source(parse_call(call)), Place(tmp_path)
+    loaded = source.load(place)
+    counted = np.bincount(loaded.train.targets) if loaded.info.kind == "classes" else []
+    assert list(source.info(place).class_counts) == list(loaded.info.class_counts) == list(counted)
+
+
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=6), st.floats(0.01, 0.99), st.booleans(), st.integers(0, 3))
+@settings(max_examples=150, deadline=None)
+def test_a_split_is_refused_before_where_it_cannot_be_and_nowhere_else(counts, fraction, stratify, seed):
+    k, n = len(counts), sum(counts)
+    info = replace(described(k), train=n, class_counts=tuple(counts))
+    call = parse_call(f"holdout({fraction}, stratify={stratify})")
+    found = check_data(Data(source=parse_call("Digits()"), validation=call), info)
+    told = None if found is None else str(found[1])
+    raised = None
+    try:
+        split(torch.repeat_interleave(torch.arange(k), torch.tensor(counts)), info, fraction, stratify, seed)
+    except RequestError as error:
+        raised = str(error)
+    assert told == raised
+    assert found is None or found[0] == "validation"
