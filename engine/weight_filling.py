@@ -30,8 +30,21 @@ def fill_model(model: nn.Module, state: State, *, anew: Collection[str], heads: 
     Tensors of any floating type become the model's. Raises RequestError that says what does not fit, with nothing
     changed in the model.
     """
-    state = _modern(state)
     wanted = model.state_dict()
+    chosen = fitting(wanted, state, anew=anew, heads=heads)
+    metadata = _metadata(state) or _metadata(wanted)
+    try:
+        model.load_state_dict(with_metadata(chosen, metadata), strict=False)
+    except (RuntimeError, TypeError, ValueError, AttributeError, KeyError):
+        # Of what was looked at nothing stands against it, and torch's own words name its insides.
+        raise RequestError("PyTorch does not take them; save the model's state_dict() anew with torch.save") from None
+
+
+def fitting(wanted: State, state: State, *, anew: Collection[str], heads: Collection[str]) -> OrderedDict[str, Tensor]:
+    """Those of a state_dict's tensors that a model takes, as `fill_model` does. Of the model's own, `wanted`, only
+    shapes and types are looked at: they may be on the meta device. Raises RequestError that says what does not fit.
+    """
+    state = _modern(state)
     chosen = OrderedDict((name, state[name]) for name in wanted if name in state and not below(name, anew))
     missing = [
         name
@@ -43,12 +56,7 @@ def fill_model(model: nn.Module, state: State, *, anew: Collection[str], heads: 
         raise RequestError(f"{some} missing in them; they are of another model, or of a part of it")
     for name, tensor in chosen.items():
         _require_fitting(name, tensor, wanted[name])
-    metadata = _metadata(state) or _metadata(wanted)
-    try:
-        model.load_state_dict(with_metadata(chosen, metadata), strict=False)
-    except (RuntimeError, TypeError, ValueError, AttributeError, KeyError):
-        # Of what was looked at nothing stands against it, and torch's own words name its insides.
-        raise RequestError("PyTorch does not take them; save the model's state_dict() anew with torch.save") from None
+    return chosen
 
 
 def _require_fitting(name: str, tensor: Tensor, wanted: Tensor) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
@@ -23,11 +24,11 @@ from engine.data.files import find_file
 from engine.data.info import FETCHING, Missing, NotFetched, Place
 from engine.errors import LayerlabError, RequestError, RunError
 from engine.freezing import backbone_nodes
-from engine.nodes import Node, Problem, Propagation
+from engine.nodes import Node, Problem, Propagation, construct
 from engine.preprocessing import Preprocessing, asked, named_run, preprocessing
 from engine.run_weights import RunWeights, require_held, standard_size
 from engine.state_files import DamagedFile, read_state_dict
-from engine.weight_filling import State, fill_model, filled_anew, without
+from engine.weight_filling import State, fill_model, filled_anew, fitting, without
 
 __all__ = [
     "Preprocessing", "State", "WeightsFile", "asked", "fill", "load_weights", "loaded", "missing_weights",
@@ -137,7 +138,7 @@ def load_weights(
     Without the head, unless a run's classes are these `classes`, by name and order; that of a Backbone which is cut
     behind it is torchvision's own. Files that are missing, and torchvision's that are damaged, are fetched where
     `place.download` allows it. `notes` is given what a person should know. Raises RequestError where something is
-    missing, damaged or no state_dict, RunError where a download failed.
+    missing, damaged, no state_dict or of no use to the Backbone, RunError where a download failed.
     """
     read: dict[tuple[str, str, bool], State] = {}
     found: dict[str, State] = {}
@@ -152,6 +153,10 @@ def load_weights(
             except RequestError as error:
                 raise RequestError(f"layer {node.path} `{node.call}`: {error}") from None
         found[node.path] = read[asked_for]
+        with torch.device("meta"):
+            wanted = construct(node).state_dict()
+        with _refused(node):  # now, and not when all samples are decoded
+            fitting(wanted, found[node.path], anew=filled_anew(node), heads=_new_heads(node))
     return found
 
 
@@ -287,16 +292,27 @@ def fill(network: nn.Module, propagation: Propagation, found: Mapping[str, State
         state = found.get(node.path)
         if state is None:
             continue
-        heads = () if _until(node) is not None else head_paths(str(node.arguments["name"]))
-        try:
-            fill_model(network.get_submodule(node.path), state, anew=filled_anew(node), heads=heads)
-        except RequestError as error:
-            file = weights_file(node)
-            which = f"{asked(node)!r}" + (f" ({file.path})" if file else "")
-            again = "; delete that file, and train with `--download`, which fetches it again" if file else ""
-            raise RequestError(
-                f"layer {node.path} `{node.call}`: the weights {which} cannot be used: {error}{again}"
-            ) from None
+        with _refused(node):
+            fill_model(network.get_submodule(node.path), state, anew=filled_anew(node), heads=_new_heads(node))
+
+
+@contextmanager
+def _refused(node: Node) -> Iterator[None]:
+    """Says whose weights they are that do not suit a Backbone, and where they lie."""
+    try:
+        yield
+    except RequestError as error:
+        file = weights_file(node)
+        which = f"{asked(node)!r}" + (f" ({file.path})" if file else "")
+        again = "; delete that file, and train with `--download`, which fetches it again" if file else ""
+        raise RequestError(
+            f"layer {node.path} `{node.call}`: the weights {which} cannot be used: {error}{again}"
+        ) from None
+
+
+def _new_heads(node: Node) -> tuple[str, ...]:
+    """The modules that weights need not hold: they are for other classes."""
+    return () if _until(node) is not None else head_paths(str(node.arguments["name"]))
 
 
 def _until(node: Node) -> str | None:

@@ -91,6 +91,8 @@ def test_weights_that_are_not_finite_are_refused_where_they_are_read(tmp_path, v
     with pytest.raises(RequestError, match=r"2 of the 1,024 values of features\.3\.squeeze\.weight") as caught:
         loaded_of(tmp_path, state)
     assert "file:mine.pt" in str(caught.value)
+    with pytest.raises(RequestError, match="2 of the 1,024 values"):  # by reading alone, before there is a network
+        load_weights(stack("Backbone('squeezenet1_1', weights='file:mine.pt')"), here(tmp_path), None)
     # What is cut off, and a head of another's classes, are no part of what is used.
     state["classifier.1.bias"][0] = state["features.12.squeeze.bias"][0] = value
     state["features.3.squeeze.weight"][0, :2] = 0
