@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from engine.backbones import below, head_paths
 from engine.calls import Call, Table
 from engine.catalogue import bind, find, reserved
 from engine.errors import RequestError, RunError
@@ -30,7 +31,8 @@ def build_network(propagation: Propagation, init: Call | None = None) -> nn.Sequ
 
     `init` is for all layers, `init=` of a layer for that layer, and what it holds, alone. An initialiser fills the
     weights: parameters with two or more dimensions and `weight` in their name; biases and the weights of norm layers
-    keep PyTorch's own values. Frozen layers want no gradients.
+    keep PyTorch's own values. Trained weights of a Backbone are loaded over it afterwards (see `weights.fill`): of that
+    it fills the new head. Frozen layers want no gradients.
 
     Raises RequestError where the propagation has a problem or an initialiser cannot fill a layer, and RunError where
     the memory does not hold the weights.
@@ -69,8 +71,8 @@ def initial_networks(
 
 
 def init_problem(propagation: Propagation, init: Call | None) -> Problem | None:
-    """The first layer that an initialiser cannot fill, or Backbone that names a module without anything to be filled,
-    found without memory for the weights; None where all can be."""
+    """The first layer that an initialiser cannot fill, or Backbone that has an initialiser which does nothing, found
+    without memory for the weights; None where all do something."""
     chosen = list(initialised(propagation.nodes, init))
     if not chosen:
         return None
@@ -82,10 +84,29 @@ def init_problem(propagation: Propagation, init: Call | None) -> Problem | None:
             except RequestError as error:
                 return Problem(node.path, str(node.call), str(error))
         for node in backbone_nodes(propagation.nodes):
-            problem = _nothing_to_fill(node, network.get_submodule(node.path))
+            model = network.get_submodule(node.path)
+            problem = _filled_over(node, model) or _nothing_to_fill(node, model)
             if problem is not None:
                 return problem
     return None
+
+
+def _filled_over(backbone: Node, model: nn.Module) -> Problem | None:
+    """One initialiser for all of a Backbone whose weights come afterwards. That of the whole network, or of a layer
+    around it, is for the other layers, and for the Backbone's new head."""
+    initialiser = reserved(backbone.entry, backbone.call).get("init")
+    given = backbone.arguments
+    weights = given.get("weights", "DEFAULT")
+    if not isinstance(initialiser, Call) or weights is None:
+        return None
+    heads = () if given.get("until") is not None else head_paths(str(given["name"]))
+    tops = [name for name, child in model.named_children() if _has_weights(child)]
+    trained = [name for name in tops if not any(below(head, (name,)) for head in heads)]
+    text = (
+        f"init={initialiser} would be undone: the weights {weights!r} of {given['name']} are loaded over it; "
+        f"init={{{[*tops, *trained][-1]!r}: {initialiser}}} fills a module anew all the same, and weights=None all of it"
+    )
+    return Problem(backbone.path, str(backbone.call), text)
 
 
 def _nothing_to_fill(backbone: Node, model: nn.Module) -> Problem | None:

@@ -24,7 +24,7 @@ from engine.backbones import (
     meta_model,
     smallest_size,
 )
-from engine.build import build_network
+from engine.build import build_network, init_problem, initial_networks
 from engine.calls import parse_call
 from engine.catalogue import find
 from engine.check import check
@@ -32,7 +32,7 @@ from engine.data import Place
 from engine.data.info import Batch, DataInfo
 from engine.nodes import construct
 from engine.shapes import Propagation, propagate
-from engine.spec import Experiment, parse_experiment
+from engine.spec import Experiment, parse_experiment, with_settings
 from engine.stepping import Stepper, set_training
 from engine.tasks import Classification, Setting
 
@@ -422,6 +422,42 @@ def test_a_module_that_has_nothing_to_fill_is_refused_at_the_check(init: str, wo
     assert all(word in message for word in words), message
     assert message.startswith("mine.toml:" if words else "")
     assert bool(message) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("layer", "refused"),
+    [
+        ("Backbone('resnet18', init=zeros_())", True),
+        ("Backbone('resnet18', 'file:mine.pt', init=zeros_())", True),
+        ("Sequential(Backbone('resnet18', weights='run:mine', until='layer3', init=zeros_()))", True),
+        ("Backbone('resnet18', init={'layer4': zeros_()})", False),
+        ("Backbone('resnet18', weights=None, init=zeros_())", False),
+        ("Sequential(Backbone('resnet18'), init=zeros_())", False),
+    ],
+)
+def test_an_initialiser_that_trained_weights_would_replace_is_refused(layer: str, refused: bool) -> None:
+    problem = init_problem(sent(layer), None)
+    assert (problem is not None) == refused
+    if problem is not None:
+        assert problem.path == ("0.0" if "Sequential" in layer else "0")
+        assert "init=zeros_() would be undone" in problem.message
+        last = "layer3" if "until" in layer else "layer4"  # the head is new
+        assert f"init={{{last!r}: zeros_()}} fills a module anew" in problem.message
+        assert "weights=None" in problem.message
+    assert init_problem(sent(layer), parse_call("ones_()")) == problem
+
+
+def test_the_initialiser_of_the_network_fills_the_new_head_and_leaves_trained_weights() -> None:
+    spec = with_settings(experiment_of("Backbone('squeezenet1_1')"), ["network.init=constant_(0.25)"])
+    found = sent("Backbone('squeezenet1_1')", "Linear(3)", shape=(3, 32, 32))
+    trained = plain("squeezenet1_1").state_dict()
+    state = {key: value for key, value in trained.items() if not key.startswith("classifier.1.")}
+    network = initial_networks(spec, {"model": found}, torch.device("cpu"), {"model": {"0": state}})["model"]
+    for name, tensor in network.state_dict().items():
+        if name in ("0.classifier.1.weight", "1.weight"):
+            assert torch.equal(tensor, torch.full_like(tensor, 0.25)), name
+        elif name.removeprefix("0.") in state:
+            assert torch.equal(tensor, state[name.removeprefix("0.")]), name
 
 
 # -- rows -------------------------------------------------------------------------------------------------------------
