@@ -104,7 +104,7 @@ def _filled_over(backbone: Node, model: nn.Module) -> Problem | None:
     trained = [name for name in tops if not any(below(head, (name,)) for head in heads)]
     text = (
         f"init={initialiser} would be undone: the weights {weights!r} of {given['name']} are loaded over it; "
-        f"init={{{[*tops, *trained][-1]!r}: {initialiser}}} fills a module anew all the same, and weights=None all of it"
+        f"init={{{[*tops, *trained][-1]!r}: {initialiser}}} fills a module anew; weights=None fills all of it"
     )
     return Problem(backbone.path, str(backbone.call), text)
 
