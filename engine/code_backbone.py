@@ -26,6 +26,9 @@ def backbone(name, weights=None, head=(), until=None, auxiliary=True, **options)
         fitting = {key: value for key, value in state.items() if key in own and not key.startswith(head)}
         model.load_state_dict(fitting, strict=False)
 '''
+_FORKED = "        with torch.random.fork_rng():\n"
+# Without being asked to, torchvision leaves the auxiliary heads of GoogLeNet out of what it reads.
+_KEPT = '        kept = {"aux_logits": True} if auxiliary and hasattr(model, "aux_logits") else {}\n'
 _AUXILIARY = """    if not auxiliary:
         model.aux_logits = False
         for head in ("AuxLogits", "aux1", "aux2"):
@@ -40,9 +43,9 @@ _UNTIL = """    if until is not None:
 
 def definition(nodes: Iterable[Node]) -> str:
     """The function that the script makes its backbones with: no more of it than they need."""
-    text = _HEAD
+    nodes, text = tuple(nodes), _HEAD
     if any(node.arguments["name"] in _TUPLES for node in nodes):
-        text += _AUXILIARY
+        text = text.replace(_FORKED, _KEPT + _FORKED).replace("weights=weights)", "weights=weights, **kept)") + _AUXILIARY
     if any(node.arguments.get("until") is not None for node in nodes):
         text += _UNTIL
     return text + "    return model\n"

@@ -267,6 +267,42 @@ def test_the_script_begins_with_weights_and_a_head_as_a_run_does(
     assert until or not torch.equal(theirs["0.classifier.1.weight"], trained["classifier.1.weight"][:classes])
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "more"),
+    [
+        ("googlenet", "googlenet-1378be20.pth", ""),
+        ("googlenet", "googlenet-1378be20.pth", ", Identity()"),
+        pytest.param("inception_v3", "inception_v3_google-0cc3c7bd.pth", "", marks=pytest.mark.soak),
+    ],
+)
+def test_auxiliary_heads_of_the_script_begin_as_those_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, file: str, more: str
+) -> None:
+    """A run reads them from the file, all but their last layers; where something follows, there are none."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    hub = tmp_path / "hub" / "checkpoints"
+    hub.mkdir(parents=True)
+    torch.manual_seed(7)
+    trained = torchvision.models.get_model(name, weights=None, init_weights=False).state_dict()
+    torch.save(trained, hub / file)
+    size = 32 if name == "googlenet" else 299
+    np.savez(tmp_path / "pictures.npz", x=np.zeros((6, 3, size, size), dtype=np.uint8), y=np.arange(6) % 3)
+    settings = [f"data.source=Tensors('{tmp_path / 'pictures.npz'}')", f"network.layers=[Backbone('{name}'){more}]"]
+    experiment = with_settings(preset("lenet"), ["data.validation=none", "seed=3", *settings])
+    report = check(experiment, Place(tmp_path))
+    names, _ = run(pytorch_code(report).partition("# Loss, optimizer")[0])
+    weights = {"model": load_weights(report.propagations["model"], Place(tmp_path), None)}
+    ours = initial_networks(experiment, report.propagations, torch.device("cpu"), weights)["model"].state_dict()
+    theirs = names["network"].state_dict()
+    assert ours.keys() == theirs.keys()
+    assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
+    auxiliary = [key for key in theirs if key.startswith(("0.aux", "0.AuxLogits")) and ".fc2." not in key]
+    assert bool(auxiliary) == (not more)
+    for key in auxiliary:
+        if not key.startswith("0.AuxLogits.fc."):
+            assert torch.equal(theirs[key], trained[key.removeprefix("0.")]), key
+
+
 def test_an_initialiser_around_trained_weights_is_refused() -> None:
     """A run reads the weights after it, which keeps them; the script has read them by then."""
     layers = "network.layers=[Upsample(32), Conv2d(3, 1), Backbone('squeezenet1_1', weights={})]"
