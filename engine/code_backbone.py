@@ -45,7 +45,8 @@ def definition(nodes: Iterable[Node]) -> str:
     """The function that the script makes its backbones with: no more of it than they need."""
     nodes, text = tuple(nodes), _HEAD
     if any(node.arguments["name"] in _TUPLES for node in nodes):
-        text = text.replace(_FORKED, _KEPT + _FORKED).replace("weights=weights)", "weights=weights, **kept)") + _AUXILIARY
+        text = text.replace(_FORKED, _KEPT + _FORKED).replace("weights=weights)", "weights=weights, **kept)")
+        text += _AUXILIARY
     if any(node.arguments.get("until") is not None for node in nodes):
         text += _UNTIL
     return text + "    return model\n"
