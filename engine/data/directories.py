@@ -84,8 +84,11 @@ def pictures_below(
 
 
 def has_pictures_below(root: Path, name: str) -> bool:
-    """Whether there are photographs in a folder of `root`, or in the folders within it."""
-    return any(True for _ in pictures_below(root / name, (identity(root), identity(root / name)), [], []))
+    """Whether there are photographs in a folder of `root`, or in the folders within it; not where it cannot be read."""
+    try:
+        return any(True for _ in pictures_below(root / name, (identity(root), identity(root / name)), [], []))
+    except OSError:
+        return False
 
 
 def identity(folder: Path) -> tuple[int, int]:

@@ -40,20 +40,28 @@ def placed(source: Path, target: Path, way: Way, size: int) -> bool:
     else:
         same = os.path.samestat(os.lstat(source), os.lstat(target)) or filecmp.cmp(source, target, shallow=False)
     if not same:
-        raise FileExistsError(errno.EEXIST, "something else has this name", str(target))
-    if way == "move" and os.path.lexists(source):
-        os.unlink(source)
+        raise _taken(target)
+    if way == "move":
+        source.unlink(missing_ok=True)
     return True
 
 
 def place(source: Path, target: Path, way: Way) -> None:
     """Put a file where nothing is. Raises FileExistsError where something is, OSError as the system says it."""
-    if way == "link":
-        os.symlink(source, target)
-    elif way == "copy":
-        _copy(source, target, lasting=False)
-    else:
-        move(source, target)
+    try:
+        if way == "link":
+            os.symlink(source, target)
+        elif way == "copy":
+            _copy(source, target, lasting=False)
+        else:
+            move(source, target)
+    except FileExistsError:
+        # The system names the file that it comes from first, which may be a temporary one.
+        raise _taken(target) from None
+
+
+def _taken(target: Path) -> FileExistsError:
+    return FileExistsError(errno.EEXIST, "something else has this name", str(target))
 
 
 def move(source: Path, target: Path) -> None:
@@ -85,13 +93,14 @@ def _copy(source: Path, target: Path, *, lasting: bool) -> None:
         # A file system that keeps no permissions or times still keeps the content.
         with contextlib.suppress(OSError):
             shutil.copystat(source, beside)
-        _take_name(beside, target)
+        take_name(beside, target)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(beside)
 
 
-def _take_name(beside: Path, target: Path) -> None:
+def take_name(beside: Path, target: Path) -> None:
+    """Give a file that is written a name that nothing has; its own may stay. Raises FileExistsError."""
     try:
         os.link(beside, target)
     except FileExistsError:

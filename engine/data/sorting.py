@@ -6,73 +6,31 @@ and what an undo goes by. Which part a file belongs to is a function of the seed
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 import os
 import shutil
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+
+import psutil
 
 from engine.data.decoding import SUFFIXES
+from engine.data.directories import folders_in, identity, named, pictures_below
 from engine.data.folders import by_folder, name_pattern
 from engine.data.placing import TEMPORARY, WAYS, Way, place, placed, take_back
+from engine.data.split_plan import PARTS as PARTS
+from engine.data.split_plan import PATTERN as PATTERN
+from engine.data.split_plan import RECORD as RECORD
+from engine.data.split_plan import Asked as Asked
+from engine.data.split_plan import Plan as Plan
+from engine.data.split_plan import Sorted, begin, write_plan
+from engine.data.split_plan import read_plan as read_plan
 from engine.errors import RequestError, RunError
 
-RECORD = ".layerlab-split.json"
-PARTS = ("training", "validation", "test")
-PATTERN = "{label}.{id}.jpg"
-_FORMAT = 1
 Told = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What was asked for. `source` is absolute; `validation` and `test` are shares of each class."""
-
-    source: str
-    validation: float
-    test: float
-    pattern: str
-    by: Way
-    seed: int
-
-
-@dataclass(frozen=True)
-class Sorted:
-    """One file: its name below the source, where it goes, and the size (bytes) and time (ns) that it had."""
-
-    name: str
-    part: str
-    label: str
-    size: int
-    modified: int
-
-    @property
-    def target(self) -> str:
-        """Its name below the destination."""
-        below = PurePosixPath(self.name).parts
-        return "/".join((self.part, self.label, *(below[1:] or below)))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that is to be put where; `made` are folders that were not there before, `left_out` what is no
-    photograph with a label. `done` says whether all of it was carried out."""
-
-    asked: Asked
-    files: tuple[Sorted, ...]
-    made: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
-    done: bool = False
-
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Files of each class of each part."""
-        found = Counter((file.part, file.label) for file in self.files)
-        parts = [part for part in PARTS if any(part == other for other, _ in found)]
-        return {part: {label: n for (other, label), n in sorted(found.items()) if other == part} for part in parts}
 
 
 @dataclass(frozen=True)
@@ -83,11 +41,12 @@ class Undone:
     left: tuple[tuple[str, str], ...]
 
 
-def plan_split(destination: Path, asked: Asked) -> Plan:
+def plan_split(destination: Path, asked: Asked, by_name: bool = False) -> Plan:
     """What would be put where. Touches nothing.
 
-    Where a split of the same request was begun in the destination, its plan is given back. Raises RequestError where
-    the request makes no sense, a name in the destination is taken, or another split is there.
+    `by_name` says that photographs whose names suit the pattern are meant, whatever folders are beside them. Where a
+    split of the same request was begun in the destination, its plan is given back. Raises RequestError where the
+    request makes no sense or could mean two things, a name in the destination is taken, or another split is there.
     """
     if destination.exists() and not destination.is_dir():
         raise RequestError(f"{destination} is not a folder")
@@ -101,7 +60,7 @@ def plan_split(destination: Path, asked: Asked) -> Plan:
         return found
     _check(asked)
     source = Path(asked.source)
-    labelled, left_out = _labelled(source, destination, asked.pattern)
+    labelled, left_out, notes = _labelled(source, destination, asked.pattern, by_name)
     files = tuple(sorted(_divided(source, labelled, asked), key=lambda file: (file.label, file.name)))
     if asked.by == "move":
         for file in files:
@@ -115,7 +74,7 @@ def plan_split(destination: Path, asked: Asked) -> Plan:
         _check_room(destination, sum(file.size for file in files))
     folders = ["", *PARTS, *(str(PurePosixPath(file.target).parent) for file in files)]
     made = tuple(sorted({folder for folder in folders if not os.path.lexists(destination / folder)}))
-    return Plan(asked, files, made, left_out)
+    return Plan(asked, files, made, left_out, notes)
 
 
 def carry_out(destination: Path, plan: Plan, told: Told = lambda done, of: None) -> int:
@@ -129,22 +88,34 @@ def carry_out(destination: Path, plan: Plan, told: Told = lambda done, of: None)
     new = 0
     try:
         destination.mkdir(parents=True, exist_ok=True)
-        _write(destination, plan)
+        plan = begin(destination, plan)
         for number, file in enumerate(plan.files):
-            target = destination / file.target
-            if not placed(source / file.name, target, way, file.size):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                place(source / file.name, target, way)
-                new += 1
+            new += _put(source / file.name, destination / file.target, way, file.size)
             told(number + 1, len(plan.files))
         _sweep(destination, plan)
-        _write(destination, replace(plan, done=True))
+        write_plan(destination, replace(plan, done=True))
     except OSError as error:
         raise RunError(
             f"stopped after {new:,} files: {error.filename or destination}: {error.strerror or error}; once that is "
             f"mended the same command goes on, and --undo takes back what was done"
         ) from None
     return new
+
+
+def _put(source: Path, target: Path, way: Way, size: int) -> bool:
+    """Whether the file was not in its place yet. It may be put there, or a temporary one be swept away, by another call
+    for the same split while this one is at it."""
+    for _ in range(3):
+        with contextlib.suppress(FileNotFoundError):
+            if placed(source, target, way, size):
+                return False
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            place(source, target, way)
+            return True
+        except (FileExistsError, FileNotFoundError) as error:
+            found = error
+    raise found
 
 
 def undo(destination: Path, told: Told = lambda done, of: None) -> Undone:
@@ -159,14 +130,17 @@ def undo(destination: Path, told: Told = lambda done, of: None) -> Undone:
     source, way = Path(plan.asked.source), plan.asked.by
     left: list[tuple[Sorted, str]] = []
     try:
-        _sweep(destination, plan)
+        _sweep(destination, plan, all_of_it=True)
+        if plan.done:
+            # Where this is stopped, the split can go on as well.
+            write_plan(destination, replace(plan, done=False))
         for number, file in enumerate(plan.files):
             reason = take_back(source / file.name, destination / file.target, way, file.size, file.modified)
             if reason:
                 left.append((file, reason))
             told(number + 1, len(plan.files))
         if left:
-            _write(destination, replace(plan, files=tuple(file for file, _ in left), done=True))
+            write_plan(destination, replace(plan, files=tuple(file for file, _ in left), done=True))
         else:
             os.unlink(destination / RECORD)
     except OSError as error:
@@ -178,53 +152,14 @@ def undo(destination: Path, told: Told = lambda done, of: None) -> Undone:
     return Undone(len(plan.files) - len(left), tuple((file.target, reason) for file, reason in left))
 
 
-def read_plan(destination: Path) -> Plan | None:
-    """The split that was begun in a folder; None where there is none. Raises RequestError for a damaged record."""
-    path = destination / RECORD
-    try:
-        record = json.loads(path.read_text(encoding="ascii"))
-        if record["format"] != _FORMAT:
-            raise ValueError(f"format {record['format']}")
-        files = tuple(Sorted(*map(_typed, item, (str, str, str, int, int))) for item in record["files"])
-        plan = Plan(Asked(**record["asked"]), files, tuple(record["made"]), tuple(record["left_out"]), record["done"])
-        if plan.asked.by not in WAYS or not os.path.isabs(plan.asked.source):
-            raise ValueError("its request")
-        for name in (*plan.made, *(file.name for file in files), *(file.target for file in files)):
-            if name.startswith("/") or ".." in name.split("/"):
-                raise ValueError(f"the name {name!r}")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise RequestError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise RequestError(f"{path} is not what a split writes ({error}); what was sorted cannot be told") from None
-    return plan
-
-
-def _typed(value: Any, kind: type) -> Any:
-    if type(value) is not kind:
-        raise ValueError(f"{value!r}")
-    return value
-
-
-def _write(destination: Path, plan: Plan) -> None:
-    """The record, whole or not at all; the first one where nothing has its name."""
-    rows = [[file.name, file.part, file.label, file.size, file.modified] for file in plan.files]
-    record = {"format": _FORMAT, "asked": asdict(plan.asked), "made": plan.made, "left_out": plan.left_out}
-    text = json.dumps(record | {"done": plan.done, "files": rows})
-    beside = destination / f"{TEMPORARY}{os.getpid()}.json"
-    with open(beside, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, destination / RECORD)
-
-
-def _sweep(destination: Path, plan: Plan) -> None:
-    """Take away what a process left behind that was ended while it copied."""
+def _sweep(destination: Path, plan: Plan, all_of_it: bool = False) -> None:
+    """Take away what processes left behind that were ended while they copied, or `all_of_it`: what is there of other
+    processes, which may be at it."""
     for folder in {"", *(str(PurePosixPath(file.target).parent) for file in plan.files)}:
         for path in (destination / folder).glob(f"{TEMPORARY}*"):
-            if path.name.endswith((".part", ".json")):
+            number, _, ending = path.name.removeprefix(TEMPORARY).partition(".")
+            alive = number.isdecimal() and int(number) != os.getpid() and psutil.pid_exists(int(number))
+            if ending in ("part", "json") and (all_of_it or not alive):
                 path.unlink(missing_ok=True)
 
 
@@ -251,15 +186,25 @@ def _check(asked: Asked) -> None:
         raise RequestError(f"--by {asked.by}: use {', '.join(WAYS)}")
 
 
-def _labelled(source: Path, destination: Path, pattern: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Labels by names below the source, and what was left out, in words: of a flat folder the files that suit the
-    pattern, else the photographs of a folder a class."""
+def _labelled(
+    source: Path, destination: Path, pattern: str, by_name: bool
+) -> tuple[dict[str, str], tuple[str, ...], tuple[str, ...]]:
+    """Labels by names below the source, then what was left out and what looks unusual, in words: of a flat folder the
+    files that suit the pattern, else the photographs of a folder a class."""
     wanted = name_pattern(pattern)
     files, folders = _listing(source)
     pictures = [name for name in files if os.path.splitext(name)[1].lower() in SUFFIXES]
     labelled = {name: found["label"] for name in pictures if (found := wanted.fullmatch(name)) is not None}
     if labelled:
-        return labelled, tuple(name for name in files if name not in labelled)
+        inside = _inside(source, destination)
+        if len(inside) > 1 and not by_name:
+            raise RequestError(
+                f"{source} has {_photographs(len(labelled))} called like {pattern} and {sum(inside.values()):,} in its "
+                f"folders ({named(inside)}), and which are meant cannot be told; --pattern '{pattern}' takes the first "
+                "alone; to sort those in folders, move the first into them, or elsewhere"
+            )
+        others = [f"{_photographs(count)} in {name}" for name, count in inside.items()]
+        return labelled, (*(name for name in files if name not in labelled), *others), ()
     if not folders:
         told = f"; the first of its files is {files[0]}" if files else ""
         raise RequestError(
@@ -275,7 +220,25 @@ def _labelled(source: Path, destination: Path, pattern: str) -> tuple[dict[str, 
     if set(listing.parts) != {"train"}:
         raise RequestError(f"{source} is sorted into parts already ({', '.join(folders)}); name the folder of one part")
     labelled = {name: listing.classes[label] for name, label in zip(listing.files, listing.labels, strict=True)}
-    return labelled, listing.notes
+    out = "left out: "
+    left_out = tuple(note.removeprefix(out) for note in listing.notes if note.startswith(out))
+    return labelled, left_out, tuple(note for note in listing.notes if not note.startswith(out))
+
+
+def _photographs(count: int) -> str:
+    return "1 photograph" if count == 1 else f"{count:,} photographs"
+
+
+def _inside(source: Path, destination: Path) -> dict[str, int]:
+    """How many photographs there are in each folder that has some and can be read, but for those sorted into."""
+    counts = {}
+    for name in folders_in(source):
+        folder = source / name
+        if not destination.absolute().is_relative_to(folder) and not (folder / RECORD).exists():
+            with contextlib.suppress(OSError):
+                above = (identity(source), identity(folder))
+                counts[name] = sum(1 for _ in pictures_below(folder, above, [], []))
+    return {name: count for name, count in counts.items() if count}
 
 
 def _listing(folder: Path) -> tuple[list[str], list[str]]:

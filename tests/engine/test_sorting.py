@@ -5,17 +5,21 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.data import placing
+from engine.data import placing, sorting
 from engine.data.placing import Way
-from engine.data.sorting import PATTERN, RECORD, Asked, Plan, _sizes, carry_out, plan_split, undo
+from engine.data.sorting import PATTERN, RECORD, Asked, Plan, _sizes, carry_out, plan_split, read_plan, undo
 from engine.errors import LayerlabError, RequestError, RunError
 
 WAYS: tuple[Way, ...] = ("copy", "link", "move")
@@ -166,7 +170,7 @@ def test_a_move_that_was_stopped_between_its_steps_goes_on_and_back(tmp_path: Pa
     for file in plan.files[:2]:
         (destination / file.target).parent.mkdir(parents=True, exist_ok=True)
         os.link(source / file.name, destination / file.target)
-    (destination / ".layerlab-split-77.part").write_bytes(b"half")
+    (destination / ".layerlab-split-9999999.part").write_bytes(b"half")  # of no process that there can be
     carry_out(destination, plan)
     assert len(contents(destination)) == 40
     assert not list(source.glob("*.jpg"))
@@ -282,6 +286,155 @@ def test_only_photographs_are_sorted(tmp_path: Path) -> None:
     plan = plan_split(tmp_path / "sorted", Asked(str(source), 0.3, 0.0, "{label}_{id}", "copy", 0))
     assert {file.label for file in plan.files} == {"cat", "dog"}
     assert plan.left_out == ("notes_0.txt", "notes_1.txt", "notes_2.txt")
+
+
+def tree(root: Path, count: int = 6) -> Path:
+    for label in ("cat", "dog"):
+        (root / label).mkdir(parents=True)
+        for number in range(count):
+            (root / label / f"{number}.jpg").write_bytes(f"{label}{number}".encode() * 50)
+    return root
+
+
+@pytest.mark.parametrize("stray", [["cat.0.jpg"], ["cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg"]])
+def test_photographs_both_in_folders_and_beside_them_are_refused_until_it_is_said_which(
+    tmp_path: Path, stray: list[str]
+) -> None:
+    source = tree(tmp_path / "all")
+    for name in stray:
+        (source / name).write_bytes(b"x")
+    with pytest.raises(RequestError) as caught:
+        plan_split(tmp_path / "sorted", asked(source, test=0.0))
+    assert f"{len(stray)} photograph" in str(caught.value)
+    assert "12 in its folders (cat, dog)" in str(caught.value)
+    assert f"--pattern '{PATTERN}'" in str(caught.value)
+    assert not (tmp_path / "sorted").exists()
+    if len(stray) > 1:
+        plan = plan_split(tmp_path / "sorted", asked(source, test=0.0), by_name=True)
+        assert sorted(file.name for file in plan.files) == stray
+        assert plan.left_out == ("6 photographs in cat", "6 photographs in dog")
+    for name in stray:
+        (source / name).unlink()
+    assert len(plan_split(tmp_path / "sorted", asked(source)).files) == 12
+
+
+def test_a_folder_among_flat_photographs_is_left_out_and_told(tmp_path: Path) -> None:
+    source = flat(tmp_path / "all")
+    (source / "small").mkdir()
+    (source / "small" / "cat.0.jpg").write_bytes(b"x")
+    plan = plan_split(tmp_path / "sorted", asked(source))
+    assert len(plan.files) == 40
+    assert plan.left_out == ("README.md", "1 photograph in small")
+    # What other splits put there is none of it.
+    for seed in range(3):
+        carry_out(source / f"sorted{seed}", plan := plan_split(source / f"sorted{seed}", asked(source, seed=seed)))
+        assert plan.left_out == ("README.md", "1 photograph in small")
+
+
+def test_what_is_used_is_not_told_as_left_out(tmp_path: Path) -> None:
+    source = tree(tmp_path / "all")
+    (source / "cat").rename(source / "Dog")
+    (source / "emu").mkdir()
+    plan = split(source, tmp_path / "sorted")
+    assert plan.left_out == (f"classes without photographs in {source}: emu",)
+    (note,) = plan.notes
+    assert note.startswith("classes whose names look the same")
+    assert read_plan(tmp_path / "sorted") == replace(plan, done=True)
+
+
+def test_a_record_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    plan = split(flat(tmp_path / "all"), tmp_path / "sorted")
+    record = json.loads((tmp_path / "sorted" / RECORD).read_text())
+    del record["notes"]
+    (tmp_path / "sorted" / RECORD).write_text(json.dumps(record))
+    assert read_plan(tmp_path / "sorted") == replace(plan, done=True)
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_an_undo_that_was_stopped_goes_on_and_so_does_the_split(tmp_path: Path, by: Way) -> None:
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    before = contents(source)
+    split(source, destination, by)
+    whole = contents(destination)
+
+    def stop(done: int, of: int) -> None:
+        if done == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        undo(destination, stop)
+    assert carry_out(destination, plan_split(destination, asked(source, by))) == 7
+    assert contents(destination) == whole
+    with pytest.raises(KeyboardInterrupt):
+        undo(destination, stop)
+    assert undo(destination).left == ()
+    assert contents(source) == before
+
+
+@pytest.mark.parametrize("by", WAYS)
+@pytest.mark.parametrize("same", [True, False])
+def test_a_name_that_another_process_takes_first(
+    tmp_path: Path, by: Way, same: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is taken between the look and the placing: the same content is as good, other content is told of by name."""
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    plan = plan_split(destination, asked(source, by))
+    taken = destination / plan.files[5].target
+    place = placing.place
+
+    def beaten(file: Path, target: Path, way: Way) -> None:
+        if target == taken and not os.path.lexists(taken):
+            if same:
+                place(file, target, way)
+            else:
+                target.write_bytes(b"precious")
+        place(file, target, way)
+
+    monkeypatch.setattr(sorting, "place", beaten)
+    if same:
+        assert carry_out(destination, plan) == 39
+        assert len(contents(destination)) == 40
+    else:
+        with pytest.raises(RunError, match=f"stopped after 5 files: {re.escape(str(taken))}: something else has this"):
+            carry_out(destination, plan)
+        assert taken.read_bytes() == b"precious"
+    undo(destination)
+    assert len(list(source.glob("*.jpg"))) == 40
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_two_splits_at_once_end_with_every_file_in_its_place(tmp_path: Path, by: Way) -> None:
+    source, destination = flat(tmp_path / "all", 150), tmp_path / "sorted"
+    before = contents(source)
+    text = (
+        "import sys, pathlib, time; from engine.data.sorting import *\n"
+        f"plan = plan_split(pathlib.Path({str(destination)!r}), Asked({str(source)!r}, 0.2, 0.1, PATTERN, {by!r}, 0))\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        f"carry_out(pathlib.Path({str(destination)!r}), plan)"
+    )
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", text],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+        for _ in range(2)
+    ]
+    for process in both:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    told = [process.communicate(timeout=60)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    assert len([name for name in contents(destination) if name.endswith(".jpg")]) == 300
+    assert undo(destination).left == ()
+    assert contents(source) == before
 
 
 def test_moving_a_symbolic_link_is_refused(tmp_path: Path) -> None:
