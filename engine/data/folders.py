@@ -15,6 +15,7 @@ from engine.data.directories import (
     contents,
     folders_in,
     has_pictures,
+    has_pictures_below,
     identity,
     kinds,
     named,
@@ -148,6 +149,8 @@ def by_name(root: Path, pattern: str, skip: bool) -> Listing:
         )
     notes = [f"left out: {named(strange)}, whose names are not like {pattern!r}"] if strange else []
     notes += unread(root, others)
+    if folders := [name for name in folders_in(root) if has_pictures_below(root, name)]:
+        notes.append(f"left out: photographs in folders of {root}: {named(folders)}")
     classes = tuple(sorted({label for label, _ in labelled}))
     if len(classes) < 2:
         raise RequestError(

@@ -150,13 +150,21 @@ def guessed_source(text: str, place: Place) -> Call:
     if ending in (".csv", ".tsv", ".txt"):
         raise RequestError(f'a table has a column to predict: name it, as in \'CSV("{text}", target="price")\'')
     find_folder(text, place)
-    refusals = []
+    refusals, found = [], []
     for name in ("LabelledFiles", "ImageFolder"):
         call = Call(name, (text,))
         try:
-            build_source(call.replace(on_error="skip")).info(place)
+            info = build_source(call.replace(on_error="skip")).info(place)
         except RequestError as error:
             refusals.append(f"{name}: {error}")
         else:
-            return call
+            found.append((call, sum((info.train or 0, info.validation or 0, info.test or 0))))
+    if len(found) > 1:
+        (flat, loose), (sorted_, inside) = found
+        raise RequestError(
+            f"{text} has {loose:,} photographs whose names begin with their class and {inside:,} in its folders, and "
+            f"which are meant cannot be told: for the first there is {flat}, for the others {sorted_}"
+        )
+    if found:
+        return found[0][0]
     raise RequestError(f"{text} is no folder of photographs that can be understood; {'; '.join(refusals)}")

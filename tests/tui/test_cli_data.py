@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from engine.data import sorting
 from tests.tui.cli import HOSTILE, CommandLine, assert_safe
 
 
@@ -67,6 +73,118 @@ def test_what_stays_after_an_undo_is_told(layerlab: CommandLine) -> None:
     assert "took back 19 files" in told.err
     assert f"{changed.name}: was changed" in told.err
     assert changed.read_bytes() == b"cropped"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("undone", [False, True])
+def test_a_split_that_is_interrupted_says_where_it_stands(
+    layerlab: CommandLine, monkeypatch: pytest.MonkeyPatch, as_json: bool, undone: bool
+) -> None:
+    source, sorted_to = pictures(layerlab.folder / "all"), layerlab.folder / "sorted"
+    arguments: list[object] = ["data", "split", source, sorted_to, "--by", "move"]
+    if undone:
+        assert layerlab(*arguments).status == 0
+        arguments = ["data", "split", "--undo", sorted_to]
+    doing = "take_back" if undone else "place"
+    real, calls = getattr(sorting, doing), []
+
+    def interrupted(*given: object) -> object:
+        calls.append(given)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sorting, doing, interrupted)
+        told = layerlab(*arguments, *(["--json"] if as_json else []))
+    assert told.status == 130
+    words = "stopped after 7 of 20 files"
+    assert words in told.err
+    assert "the same command goes on" in told.err
+    assert ("--undo takes" in told.err) is not undone
+    if as_json:
+        assert told.json["ok"] is False
+        assert words in told.json["error"]["message"]
+    told = layerlab(*arguments)
+    assert told.status == 0
+    assert len(list((source if undone else sorted_to).rglob("*.jpg"))) == 20
+
+
+def test_a_split_that_is_interrupted_before_it_begins_says_so(
+    layerlab: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    source = pictures(layerlab.folder / "all")
+    monkeypatch.setattr(sorting, "_divided", interrupted)
+    told = layerlab("data", "split", source, layerlab.folder / "sorted")
+    assert (told.status, told.out) == (130, "")
+    assert "stopped before any file was touched" in told.err
+
+
+def test_ctrl_c_ends_a_split_in_words(tmp_path: Path) -> None:
+    """The signal itself, in a process of its own."""
+    source = tmp_path / "all"
+    source.mkdir()
+    for number in range(4000):
+        (source / f"{('cat', 'dog')[number % 2]}.{number}.jpg").write_bytes(b"x" * 1000)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tui.cli", "data", "split", str(source), str(tmp_path / "sorted")],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "sorted" / "training").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert re.search(r"stopped after [\d,]+ of 4,000 files; the same command goes on", " ".join(told.split()))
+
+
+def test_what_was_left_out_and_what_looks_unusual_are_told_apart(layerlab: CommandLine) -> None:
+    source = layerlab.folder / "all"
+    for name in ("Cat", "cat", "dog"):
+        pictures(source / name, 2)
+    (source / "emu").mkdir()
+    told = layerlab("data", "split", source, layerlab.folder / "sorted")
+    lines = told.err.splitlines()
+    assert f"left out: classes without photographs in {source}: emu" in "".join(lines)
+    assert [line for line in lines if line.startswith("note: classes whose names look the same")]
+    assert told.err.count("left out") == 1
+    report = layerlab("data", "split", source, layerlab.folder / "more", "--json").json
+    assert (len(report["left_out"]), len(report["notes"])) == (1, 1)
+    assert "Cat, cat" in report["notes"][0]
+
+
+def test_a_folder_with_photographs_in_folders_and_beside_them(layerlab: CommandLine) -> None:
+    source = pictures(layerlab.folder / "all", 2)
+    for name in ("cat", "dog"):
+        pictures(source / name, 3)
+    for arguments in (["show", source], ["split", source, layerlab.folder / "sorted"]):
+        told = layerlab("data", *arguments)
+        assert told.status == 2
+        words = " ".join(told.err.split())
+        assert "4 photographs" in words
+        assert "12 in its folders" in words
+    told = layerlab("data", "show", source, "--json").json["error"]["message"]
+    assert f"LabelledFiles('{source}')" in told
+    assert f"ImageFolder('{source}')" in told
+    for call, count in (("LabelledFiles", 4), ("ImageFolder", 12)):
+        assert layerlab("data", "show", f"{call}('{source}', size=16)", "--json").json["parts"] == {"train": count}
+    told = layerlab("data", "split", source, layerlab.folder / "sorted", "--pattern", "{label}.{id}.jpg", "--json")
+    assert told.json["files"] == 4
+    assert told.json["left_out"] == ["6 photographs in cat", "6 photographs in dog"]
+
+
+def test_one_folder_beside_photographs_is_told_where_they_are_shown(layerlab: CommandLine) -> None:
+    source = pictures(layerlab.folder / "all", 2)
+    pictures(source / "more", 3)
+    report = layerlab("data", "show", source, "--json").json
+    assert report["parts"] == {"train": 4}
+    assert any("more" in note for note in report["notes"])
 
 
 @pytest.mark.parametrize(

@@ -52,11 +52,12 @@ def split(
     validation: Annotated[float, typer.Option(help="The share of each class to validate on.")] = 0.2,
     test: Annotated[float, typer.Option(help="The share of each class to test on.")] = 0.0,
     pattern: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="How the files of a flat folder are called; {id} is any text, begun by a digit where one is."
+            help="How the files of a flat folder are called; {id} is any text, begun by a digit where one is.",
+            show_default="{label}.{id}.jpg",
         ),
-    ] = "{label}.{id}.jpg",
+    ] = None,
     by: Annotated[
         str,
         typer.Option(metavar="copy|link|move", help="Copy files, make absolute symbolic links to them, or move them."),
@@ -79,7 +80,7 @@ def split(
         return
     if destination is None:
         raise RequestError(f"where to? layerlab data split {source} DST makes DST/training, DST/validation")
-    from engine.data.sorting import Asked, carry_out, plan_split
+    from engine.data.sorting import PATTERN, Asked, carry_out, plan_split
     from tui.output import print_json, say
 
     # What is sorted need not be data yet, so that it is not looked for there; but people who see it there try it.
@@ -87,10 +88,11 @@ def split(
     if not os.path.lexists(source.expanduser()) and elsewhere.is_dir():
         raise RequestError(f"there is no folder {source} here; did you mean {elsewhere}?")
     # The request is checked where it is understood; an unknown way is refused there in words.
-    asked = Asked(os.path.abspath(source.expanduser()), validation, test, pattern, by, seed)  # type: ignore[arg-type]
+    where, named = os.path.abspath(source.expanduser()), PATTERN if pattern is None else pattern
+    asked = Asked(where, validation, test, named, by, seed)  # type: ignore[arg-type]
     folder = destination.expanduser()
-    plan = plan_split(folder, asked)
-    with progress() as told:
+    with _stoppable("the same command goes on, and --undo takes it back", as_json) as told:
+        plan = plan_split(folder, asked, by_name=pattern is not None)
         new = carry_out(folder, plan, lambda done, total: told(_DOING[asked.by], done, total))
     if as_json:
         print_json(_plan_json(folder, plan, new))
@@ -101,6 +103,8 @@ def split(
     say(f"{_DONE[asked.by]} {new:,} files into {folder}{before}; layerlab data split --undo {folder} takes it back")
     if plan.left_out:
         say(f"left out: {_several(plan.left_out)}", style="yellow")
+    for note in plan.notes:
+        say(f"note: {note}", style="yellow")
 
 
 _DOING = {"copy": "copying", "link": "linking", "move": "moving"}
@@ -117,6 +121,7 @@ def _plan_json(folder: Path, plan: Plan, new: int) -> dict[str, Any]:
         "new": new,
         "parts": plan.counts(),
         "left_out": plan.left_out,
+        "notes": plan.notes,
     }
 
 
@@ -124,7 +129,7 @@ def _undo(folder: Path, as_json: bool) -> None:
     from engine.data.sorting import undo
     from tui.output import print_json, say
 
-    with progress() as told:
+    with _stoppable("the same command goes on", as_json) as told:
         undone = undo(folder.expanduser(), lambda done, total: told("taking back", done, total))
     if as_json:
         left = [{"file": name, "reason": reason} for name, reason in undone.left]
@@ -262,7 +267,27 @@ def _show_samples(samples: Samples) -> None:
 
 
 def _several(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+    return "; ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+
+
+@contextlib.contextmanager
+def _stoppable(hint: str, as_json: bool) -> Iterator[Progress]:
+    """`progress` for what ctrl+c may stop between two files: where it stands then is told, and what can be done."""
+    from tui.cli.endings import tell
+
+    at: list[int] = []
+    try:
+        with progress() as told:
+
+            def counted(text: str, done: int, total: int | None) -> None:
+                at[:] = done, total or 0
+                told(text, done, total)
+
+            yield counted
+    except KeyboardInterrupt:
+        words = f"stopped after {at[0]:,} of {at[1]:,} files" if at else "stopped before any file was touched"
+        tell({"message": words, "hint": hint if at else None}, f"{words}; {hint}" if at else words, as_json)
+        raise
 
 
 @contextlib.contextmanager
