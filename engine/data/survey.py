@@ -125,12 +125,15 @@ def _sizes(listing: Listing, place: Place) -> Sizes | None:
 def _size(path: Path) -> tuple[int, int] | None:
     """Width and height as the picture is meant to be seen; None where it cannot be read, which loading it tells."""
     from PIL import Image
+    from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
     from engine.data.decoding import FORMATS
 
     try:
         with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
             width, height = image.size
+            if isinstance(image, TiffImageFile):  # whose size PIL has turned already
+                width, height = image.tag_v2[IMAGEWIDTH], image.tag_v2[IMAGELENGTH]
             # EXIF's orientations 5 to 8 lie on their side.
             return (height, width) if image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else (width, height)
     except Exception:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from engine.data import sorting
+from engine.data.survey import _size as measured
 from tests.tui.cli import HOSTILE, CommandLine, assert_safe
 
 
@@ -242,6 +243,17 @@ def test_a_folder_of_photographs_is_shown(layerlab: CommandLine, named: str) -> 
     assert "smallest 30 × 20, median 30 × 29, largest 30 × 39" in told.out
     assert "cat.99.jpg" in told.err
     assert any(shade in told.out for shade in "░▒▓")
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_sizes_are_those_of_the_picture_as_it_is_meant_to_be_seen(tmp_path: Path, kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"turned.{kind}"
+    Image.new("RGB", (30, 20)).save(path, exif=exif)
+    with Image.open(path) as image:
+        assert measured(path) == ImageOps.exif_transpose(image).size == ((30, 20) if orientation < 5 else (20, 30))
 
 
 def test_statistics_are_those_of_the_pixels(layerlab: CommandLine) -> None:
