@@ -193,6 +193,8 @@ def _plain(image: Image.Image, colour: bool) -> Image.Image:
         image = image.convert("RGBA")
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image).convert("RGB")
+    elif image.mode == "LAB":
+        image = image.convert("RGB")  # the only mode that PIL turns it into
     return image if image.mode == wanted else image.convert(wanted)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from engine.calls import parse_call
 from engine.data import Place, build_source, decoding
@@ -152,10 +152,19 @@ def test_deep_grey_cmyk_palette_and_transparent_pictures_are_samples_like_others
     picture(2, mode="P").save(pets / "cat" / "web.gif")
     picture(3, mode="L").save(pets / "cat" / "grey.jpg")
     picture(4, mode="RGBA").save(pets / "cat" / "clear.png")
+    lab = ImageCms.profileToProfile(
+        picture(5), ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
+    lab.save(pets / "dog" / "lab.tif")
     loaded = load(pets)
-    assert tuple(loaded.train.inputs.shape) == (13, 3, 16, 16)
+    assert tuple(loaded.train.inputs.shape) == (14, 3, 16, 16)
     grey = load(pets, "colour=False")
-    assert tuple(grey.train.inputs.shape) == (13, 1, 16, 16)
+    assert tuple(grey.train.inputs.shape) == (14, 1, 16, 16)
+    whole = decoding.Settings(40, "pad", colour=False)
+    pixels = decoding.decode(pets / "dog" / "lab.tif", whole)
+    save(pets / "plain.png", 5)
+    difference = pixels.astype(int) - decoding.decode(pets / "plain.png", whole)
+    assert abs(difference).max() < 12, "the same picture, but for what LAB rounds"
 
 
 def test_pixels_that_are_no_bytes_are_refused_in_words(pets):
