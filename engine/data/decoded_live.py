@@ -6,8 +6,11 @@ They hand over arrays through pipes, for shared memory is small in many containe
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +29,7 @@ from engine.data.resident import Resident
 from engine.errors import RunError
 
 MOST_WORKERS = 8
+PARENT_SECONDS = 1.0  # between two looks of a worker at whether the training is still there
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class DecodedLive(Resident):
                 batch_sampler=self._order,
                 num_workers=max(1, min(MOST_WORKERS, os.cpu_count() or 1)),
                 collate_fn=_together,
-                worker_init_fn=_ignore_terminal,
+                worker_init_fn=begin_worker,
                 multiprocessing_context="spawn",
                 persistent_workers=True,
                 # Of its own: the loader draws a number from it, and dropout draws from the process's.
@@ -137,8 +141,20 @@ def _together(pictures: Sequence[Pixels | str]) -> Pixels | str:
     return np.stack([picture for picture in pictures if not isinstance(picture, str)])
 
 
-def _ignore_terminal(_: int) -> None:
-    """What a terminal sends to everybody on it is for the training to answer; workers end with it."""
+def begin_worker(_: int) -> None:
+    """What a worker does first. What a terminal sends to everybody on it is for the training to answer; workers end
+    with the training, however that ends."""
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    training = multiprocessing.parent_process()
+    if training is not None:
+        threading.Thread(target=_end_with, args=(training.pid,), daemon=True).start()
+
+
+def _end_with(training: int | None) -> None:
+    """End this process, as it stands, once the training is gone: one that is killed cannot tell its workers, and a
+    worker with more in hand than a pipe takes would wait for good for somebody to read it."""
+    while os.getppid() == training:
+        time.sleep(PARENT_SECONDS)
+    os._exit(1)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -16,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.calls import parse_call
-from engine.data import Part, Place, build_source, cache_folder, decoding
+from engine.data import Part, Place, build_source, cache_folder, decoded_live, decoding
 from engine.data.augment import RandomHorizontalFlip
 from engine.data.decoded_live import DecodedLive
 from engine.data.normalise import Normalise
@@ -212,6 +217,89 @@ def test_photographs_that_the_cache_cannot_hold_come_from_workers_with_the_same_
     while any(worker.is_running() and worker.status() != "zombie" for worker in workers) and time.monotonic() < ended:
         time.sleep(0.05)
     assert not any(worker.is_running() and worker.status() != "zombie" for worker in workers)
+
+
+def gone(pids: list[int], seconds: float) -> bool:
+    """Whether all of these processes end within so many seconds; one that nobody has waited for yet has ended."""
+
+    def left(pid: int) -> bool:
+        try:
+            return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    ended = time.monotonic() + seconds
+    while any(map(left, pids)) and time.monotonic() < ended:
+        time.sleep(0.05)
+    return not any(map(left, pids))
+
+
+def begin_as_worker(pids) -> None:
+    decoded_live.begin_worker(0)
+    pids.put(os.getpid())
+    threading.Event().wait()
+
+
+def begin_a_worker(pids) -> None:
+    context = multiprocessing.get_context("fork")
+    context.Process(target=begin_as_worker, args=(pids,)).start()
+    threading.Event().wait()
+
+
+def test_a_worker_ends_where_the_training_is_killed():
+    context = multiprocessing.get_context("fork")
+    pids = context.SimpleQueue()
+    training = context.Process(target=begin_a_worker, args=(pids,))
+    training.start()
+    worker = pids.get()
+    try:
+        assert not gone([worker], 1.5)
+        training.kill()
+        assert gone([worker], 5)
+    finally:
+        training.kill()
+        training.join()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+
+
+KILLED = """
+import multiprocessing, sys, time
+import torch
+from engine.calls import parse_call
+from engine.data import Place, build_source, decoded_live
+from engine.data.normalise import Normalise
+decoded_live.MOST_WORKERS = 2
+part = build_source(parse_call('ImageFolder("pets", size=224)')).load(Place(sys.argv[1])).train
+assert isinstance(part, decoded_live.LivePart)
+live = decoded_live.DecodedLive(part, None, part.targets, Normalise(None, None, None), device=torch.device("cpu"))
+batches = live.ordered(4)
+next(batches)
+time.sleep(2)  # until what is decoded ahead waits to be taken
+print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+time.sleep(100)
+"""
+
+
+@pytest.mark.soak
+def test_workers_that_wait_to_hand_over_end_where_the_training_is_killed(place, monkeypatch):
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", "0")
+    command = [sys.executable, "-c", KILLED, str(place.folder)]
+    training = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    assert training.stdout is not None
+    workers = []
+    try:
+        workers = [int(pid) for pid in training.stdout.readline().split()]
+        assert len(workers) == 2
+        training.kill()
+        assert gone(workers, 20)
+    finally:
+        training.kill()
+        training.wait()
+        for worker in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        training.stdout.close()
 
 
 def test_live_photographs_are_not_decoded_before_they_are_wanted(place, monkeypatch):
