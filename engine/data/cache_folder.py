@@ -27,7 +27,7 @@ USUAL_GIB = 20.0
 SPARED = 256 * 1024**2
 _LOCK = "lock"
 _TEMPORARY = ".tmp-"
-_ABANDONED = 3600.0  # seconds after which nobody is still at a folder without a lock
+_ABANDONED = 3600.0  # seconds after which nobody is still at what is unfinished, where no lock can tell
 
 
 def cache_folder() -> Path:
@@ -117,18 +117,29 @@ def making(kind: str, key: str) -> Iterator[Path]:
     and looks whether it is what it should be."""
     parent = cache_folder() / kind
     parent.mkdir(parents=True, exist_ok=True)
-    folder = parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
-    folder.mkdir()
-    held = None
+    folder, held = _begun(parent)
     try:
-        (folder / _LOCK).touch()
-        held = _hold(folder)
         yield folder
         settle(folder, key)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if held is not None:
-            held.close()
+        held.close()
+
+
+def _begun(parent: Path) -> tuple[Path, Hold]:
+    """A new folder without a name, held. Raises OSError."""
+    for _ in range(10):
+        folder = parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
+        folder.mkdir()
+        try:
+            (folder / _LOCK).touch()
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        # Who makes room may have taken it for what somebody left, in the moment before it was held.
+        if (held := _hold(folder)) is not None:
+            return folder, held
+    raise OSError(errno.EIO, "what is begun in it does not stay there")
 
 
 def settle(folder: Path, key: str) -> None:
@@ -191,16 +202,19 @@ def entries() -> list[Entry]:
 
 
 def make_room(wanted: int) -> bool:
-    """Remove the least recently used entries, as many as it takes for `wanted` more bytes; False where they cannot be
-    had within the bound and on the disk. What is in use stays."""
+    """Remove what was left unfinished, which nobody can use, and then the least recently used entries, as many as it
+    takes for `wanted` more bytes; False where they cannot be had within the bound and on the disk. What is in use
+    stays."""
     limit = bound()
     known = entries()
     total = sum(entry.bytes for entry in known)
     if wanted > limit or _free() + total < wanted + SPARED:
         return False
-    for entry in known:
-        if not entry.folder.name.startswith(_TEMPORARY) and total + wanted <= limit and _free() >= wanted + SPARED:
-            break
+    unfinished = [entry for entry in known if entry.folder.name.startswith(_TEMPORARY)]
+    for entry in [*unfinished, *(entry for entry in known if entry not in unfinished)]:
+        enough = total + wanted <= limit and _free() >= wanted + SPARED
+        if enough and not (entry in unfinished and time.time() - entry.used > _ABANDONED):
+            continue
         if _remove_unused(entry.folder):
             total -= entry.bytes
     return total + wanted <= limit and _free() >= wanted + SPARED
@@ -237,8 +251,10 @@ def _remove_unused(folder: Path) -> bool:
         descriptor = os.open(folder / _LOCK, os.O_RDWR)
     except OSError:
         # Just begun, or what is left of a removal that was cut short.
-        if folder.name.startswith(_TEMPORARY) and time.time() - folder.lstat().st_mtime > _ABANDONED:
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if folder.name.startswith(_TEMPORARY) and time.time() - folder.lstat().st_mtime > _ABANDONED:
+                shutil.rmtree(folder)
+                return True
         return False
     try:
         if not _lock(descriptor, exclusive=True):

@@ -260,6 +260,40 @@ def test_what_a_process_left_unfinished_goes():
     assert not entries()
 
 
+def test_what_a_killed_process_left_goes_before_what_can_be_used(monkeypatch):
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", str(10_000 / 2**30))
+    old, new = fill("features", "a", 3000, 1.0), fill("features", "b", 3000, 2.0)
+    begun = fill("features", ".tmp-0123", 3000, time.time())  # what was used last
+    lockless = cache_folder.cache_folder() / "features" / ".tmp-4567"
+    lockless.mkdir()
+    (lockless / "content").write_bytes(b"x" * 900)
+    os.utime(lockless, (3.0, 3.0))
+    assert make_room(3900)
+    assert [path.exists() for path in (old, new, begun, lockless)] == [True, True, False, False]
+
+
+def test_a_folder_that_is_taken_for_what_was_left_before_it_is_held_is_begun_again(monkeypatch):
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", str(10_000 / 2**30))
+    fill("features", "a", 9000, 1.0)
+    touch, taken = Path.touch, []
+
+    def taken_at_once(path: Path, *options: object) -> None:
+        touch(path)
+        if not taken:
+            taken.append(path.parent)
+            assert make_room(5000)
+            assert not path.parent.exists()
+
+    monkeypatch.setattr(Path, "touch", taken_at_once)
+    with making("features", "k") as folder:
+        assert folder not in taken
+        (folder / "content").write_bytes(b"x" * 2000)
+        assert not make_room(9000)
+        assert folder.exists()
+    (entry,) = entries()
+    assert entry.folder.name == "k"
+
+
 def test_an_entry_that_is_being_made_is_not_removed(monkeypatch):
     monkeypatch.setenv("LAYERLAB_CACHE_GIB", str(5_000 / 2**30))
     with making("features", "k") as folder:
