@@ -25,7 +25,7 @@ from engine.data.sources import build_source
 from engine.device import autocast_type, resolve
 from engine.errors import LayerlabError, RequestError, SpecError, did_you_mean
 from engine.forecast import forecast
-from engine.freezing import backbone_nodes
+from engine.freezing import backbone_nodes, never_trained
 from engine.losses import mixing_problem
 from engine.pretrained import Pretrained, missing_files, pretrained, pretrained_problem, pretrained_warnings
 from engine.shapes import Fix, Problem, Propagation, Row, propagate
@@ -329,7 +329,8 @@ def _batch_of_one(experiment: Experiment, propagations: Mapping[str, Propagation
         return None
     for found in propagations.values():
         inside = tuple(f"{node.path}." for node in backbone_nodes(found.nodes))
-        frozen = tuple(f"{row.path}." for row in found.rows if row.parameters and not row.trainable)
+        still = {row.path for row in found.rows if row.parameters and not row.trainable} | set(never_trained(found))
+        frozen = tuple(f"{path}." for path in still)
         for row in found.rows:
             if row.path.startswith(inside) or f"{row.path}.".startswith(frozen):
                 continue

@@ -22,7 +22,7 @@ from engine.code_loop import Recipe, loop_code
 from engine.code_network import imports_of, network_code, own_classes, plain
 from engine.data.info import DataInfo
 from engine.errors import RequestError
-from engine.freezing import trained
+from engine.freezing import never_trained, trained
 from engine.losses import RULES
 from engine.metrics import higher_is_better
 from engine.nodes import Propagation
@@ -152,6 +152,7 @@ def _recipe(report: Report) -> Recipe:
         ema=experiment.ema,
         patience=experiment.early_stopping,
         frozen=_something_frozen(report),
+        still=_still(report),
         evaluated_at_once="BATCH_SIZE" if experiment.data.source.name in photographs.SOURCES else "1000",
     )
 
@@ -276,7 +277,15 @@ def _target_steps(form: str, info: DataInfo, report: Report) -> list[str]:
 
 
 def _something_frozen(report: Report) -> bool:
-    return any(row.trainable < row.parameters for found in report.propagations.values() for row in found.rows)
+    rows = [row for found in report.propagations.values() for row in found.rows]
+    return any(row.trainable < row.parameters for row in rows) or bool(_still(report))
+
+
+def _still(report: Report) -> tuple[str, ...]:
+    """The frozen layers without parameters, but for those in others that are frozen."""
+    found = next(iter(report.propagations.values()))
+    frozen, empty = never_trained(found), {row.path for row in found.rows if not row.parameters}
+    return tuple(path for path in frozen if path in empty and not any(path.startswith(f"{one}.") for one in frozen))
 
 
 def _optimizer(report: Report) -> str:

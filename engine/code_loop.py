@@ -12,7 +12,8 @@ class Recipe:
     `validates` and `tests` say which parts there are beside the training part (`x_val`, `test_inputs`); `predict` is
     the expression that makes predictions of `outputs`; `monitor` decides which epoch is best; `plateau` is the metric
     that a schedule waits on, "" without one; `scheduled` is "step", "epoch" or ""; `evaluated_at_once` is how many
-    samples an evaluation takes through the network together; `frozen` says whether something never trains.
+    samples an evaluation takes through the network together; `frozen` says whether something never trains, and `still`
+    names layers among that which have no parameters to tell it by.
     """
 
     validates: bool
@@ -34,6 +35,7 @@ class Recipe:
     ema: float | None
     patience: int | None
     frozen: bool = False
+    still: tuple[str, ...] = ()
     evaluated_at_once: str = "1000"
 
     @property
@@ -57,11 +59,11 @@ def _before(recipe: Recipe) -> str:
     if recipe.precision == "fp16":
         lines.append("scaler = torch.amp.GradScaler()")
     if recipe.frozen:
-        lines.append(SET_TRAINING)
+        lines.append(_set_training(recipe.still))
     return "".join(f"{line}\n" for line in lines)
 
 
-SET_TRAINING = '''
+_SET_TRAINING = '''
 
 def set_training(model):
     """Train mode, but for what is frozen: a frozen BatchNorm keeps its running statistics."""
@@ -70,9 +72,17 @@ def set_training(model):
         parameters = list(module.parameters())
         if parameters and not any(parameter.requires_grad for parameter in parameters):
             module.eval()
+'''
 
 
-set_training(network)'''
+def _set_training(still: tuple[str, ...]) -> str:
+    if not still:
+        return f"{_SET_TRAINING}\n\nset_training(network)"
+    paths = ", ".join(f'"{path}"' for path in still) + ("," if len(still) == 1 else "")
+    return (
+        f"{_SET_TRAINING}    # Without parameters, and frozen all the same.\n"
+        f"    for path in ({paths}):\n        model.get_submodule(path).eval()\n\n\nset_training(network)"
+    )
 
 
 def _evaluate(recipe: Recipe) -> str:

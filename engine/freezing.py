@@ -1,9 +1,10 @@
 """Which parameters train when, and at which share of the learning rate.
 
-`frozen=True` keeps a layer, with all that it holds, out of training; `thaw=5` does so until epoch 5 begins; `lr_scale`
-is the share of the learning rate, where the innermost layer that names one wins. A Backbone says the same of its own
-modules by their paths. Optimizers hold from the start what is thawed later: a parameter without a gradient stays as
-it is, weight decay included, so nothing is ever added to an optimizer in mid-run.
+`frozen=True` keeps a layer, with all that it holds, out of training and in the mode of evaluation, as
+`stepping.set_training` says; `thaw=5` does so until epoch 5 begins; `lr_scale` is the share of the learning rate, where
+the innermost layer that names one wins. A Backbone says the same of its own modules by their paths. Optimizers hold
+from the start what is thawed later: a parameter without a gradient stays as it is, weight decay included, so nothing is
+ever added to an optimizer in mid-run.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import nn
 from engine.calls import Table
 from engine.catalogue import reserved
 from engine.errors import RequestError
-from engine.nodes import Node, Propagation
+from engine.nodes import Node, Propagation, note_frozen
 
 NEVER = math.inf
 BACKBONE = "Backbone"
@@ -156,7 +157,7 @@ def parameter_groups(network: nn.Module, propagation: Propagation) -> list[Group
 
 def thaw(network: nn.Module, propagation: Propagation, epoch: int) -> dict[str, int]:
     """Let train what trains in an epoch (from 1) and nothing else; what began to train by this call, as paths, each
-    with its number of parameters. Optimizers need not be told."""
+    with its number of parameters. Optimizers need not be told; `stepping.set_training` is to be called after it."""
     begun: dict[str, int] = {}
     rule_of = rules(network, propagation)
     for name, parameter in network.named_parameters():
@@ -169,6 +170,10 @@ def thaw(network: nn.Module, propagation: Propagation, epoch: int) -> dict[str, 
         parameter.requires_grad_(trains)
         if not trains:
             parameter.grad = None
+    layers = dict(network.named_modules())
+    for path, layer in _rules(propagation.nodes, Rule("")):
+        if path in layers:
+            note_frozen(layers[path], layer.begins > epoch)
     return begun
 
 
@@ -214,6 +219,12 @@ def thawed(propagation: Propagation, epoch: int) -> tuple[str, ...]:
     """The paths of what begins to train with an epoch, in the order of the network."""
     begin = (rule.path for _, rule in _rules(propagation.nodes, Rule("")) if 1 < rule.begins == epoch)
     return tuple(dict.fromkeys(begin))
+
+
+def never_trained(propagation: Propagation) -> tuple[str, ...]:
+    """The paths of all layers that are frozen for good, those without parameters included, and of the parameters of
+    Backbones that are."""
+    return tuple(path for path, rule in _rules(propagation.nodes, Rule("")) if rule.begins == NEVER)
 
 
 def trained(propagation: Propagation) -> list[Rule]:

@@ -12,6 +12,8 @@ from engine.entry import Entry
 from engine.fixes import Fix
 from engine.layers import CONTAINERS
 
+_FROZEN = "_layerlab_frozen"  # a plain attribute of a module: no part of its state_dict
+
 
 @dataclass(frozen=True)
 class Row:
@@ -76,12 +78,23 @@ def is_container(entry: Entry) -> bool:
 def construct(node: Node) -> nn.Module:
     """The module of a node, on the current default device, drawing its weights as PyTorch does.
 
-    A frozen layer's parameters want no gradients.
+    A frozen layer's parameters want no gradients, and it is noted as frozen: without parameters it would not show.
     """
     module = _constructed(node)
     if node.call.get("frozen") is True:
         module.requires_grad_(False)
+        note_frozen(module, True)
     return module
+
+
+def note_frozen(module: nn.Module, frozen: bool) -> None:
+    """Note of a layer whether it is frozen now, whatever it holds; `stepping.set_training` goes by it."""
+    setattr(module, _FROZEN, frozen)
+
+
+def noted_frozen(module: nn.Module) -> bool:
+    """What `note_frozen` has noted last; a module that is no layer of its own is not frozen by itself."""
+    return bool(getattr(module, _FROZEN, False))
 
 
 def _constructed(node: Node) -> nn.Module:

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from engine import snapshot
 from engine.data.info import Batch
+from engine.nodes import noted_frozen
 from engine.spec import Experiment
 from engine.tasks import Objective, Outcome
 
@@ -197,9 +198,15 @@ def _ignore(outcome: Outcome) -> None:
 
 
 def set_training(network: nn.Module) -> None:
-    """Train mode, but for what is frozen: a frozen BatchNorm must keep its running statistics."""
+    """Train mode, but for what is frozen, with all that it holds: that does what it does in evaluation.
+
+    A frozen BatchNorm keeps its running statistics, with parameters or without (`affine=False`), and a frozen Dropout
+    lets everything through, as it does within a frozen Sequential or Backbone: what is frozen gives the same outputs
+    for the same inputs in every epoch. Frozen is a module all of whose parameters want no gradients, and a layer that
+    `frozen=True`, or `thaw` before its epoch, says so of (see `nodes.note_frozen`).
+    """
     network.train()
     for module in network.modules():
         parameters = list(module.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
+        if noted_frozen(module) or (parameters and not any(parameter.requires_grad for parameter in parameters)):
             module.eval()

@@ -347,7 +347,10 @@ RESNET = "Backbone('resnet18', weights=None)"
         (f"Upsample(32), Conv2d(3, 1), Sequential({RESNET}, frozen=True, thaw=2)", "2.0.layer4.0.bn1 cannot train on"),
         ("Flatten(), Linear(4), BatchNorm1d()", "layer 2: BatchNorm1d() cannot train on batches of one sample"),
         ("Flatten(), Linear(4), BatchNorm1d(frozen=True)", ""),
-        (f"Flatten(), Linear(4), Sequential({UNSCALED}, frozen=True)", f"layer 2.0: {UNSCALED} cannot train on"),
+        (f"Flatten(), Linear(4), Sequential({UNSCALED}, frozen=True)", ""),
+        ("Flatten(), Linear(4), BatchNorm1d(affine=False, frozen=True)", ""),
+        (f"Flatten(), Linear(4), Sequential({UNSCALED}, thaw=2)", f"layer 2.0: {UNSCALED} cannot train on"),
+        (f"Flatten(), Linear(4), Sequential({UNSCALED})", f"layer 2.0: {UNSCALED} cannot train on"),
         (f"Flatten(), Sequential(Linear(4), {UNSCALED}, frozen=True)", ""),
     ],
 )

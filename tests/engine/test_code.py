@@ -194,6 +194,20 @@ def test_a_name_from_elsewhere_stays_within_its_comment() -> None:
     assert "\u2028" not in code_of(experiment)
 
 
+def test_a_frozen_layer_without_parameters_stays_as_it_is_in_the_script() -> None:
+    norm = "BatchNorm1d(affine=False, frozen=True)"
+    layers = f"[{norm}, Linear(8), Sequential(Dropout(0.5), {norm}, frozen=True), Tanh(frozen=True), Linear(classes)]"
+    names, _ = run(code_of(tiny(f"network.layers={layers}")))
+    network = names["network"]
+    assert [module.training for module in network] == [False, True, False, False, True]
+    assert not network[2][0].training
+    for module in (network[0], network[2][1]):
+        assert module.num_batches_tracked == 0
+    # Without a moving average the last evaluation would have left them in evaluation mode, too.
+    names, _ = run(code_of(tiny(f"network.layers={layers}", "ema=0.9")))
+    assert [module.training for module in names["network"]] == [False, True, False, False, True]
+
+
 @pytest.mark.parametrize(
     "layers",
     [

@@ -141,6 +141,21 @@ def test_training_on_features_gives_the_metrics_and_weights_of_training_live() -
         assert mine.samples == theirs.samples
 
 
+def test_frozen_layers_without_parameters_belong_to_what_is_cached_as_they_are_trained_live() -> None:
+    layers = ("BatchNorm2d(affine=False, frozen=True)", *FROZEN, "Dropout(0.5, frozen=True)", *HEAD)
+    report = check(described(layers), Place(Path("nowhere")))
+    prefix = frozen_prefix(report)
+    assert isinstance(prefix, Prefix), prefix
+    assert prefix.layers == 7
+    live, live_events = train(described(layers))
+    session, events = train(cached(described(layers)))
+    whole, found = live.networks["model"].state_dict(), session.networks["model"].state_dict()
+    assert set(found) == {"7.weight", "7.bias", "10.weight", "10.bias"}
+    assert all(torch.allclose(tensor, whole[name], atol=1e-5) for name, tensor in found.items())
+    for mine, theirs in zip(epochs_of(events), epochs_of(live_events), strict=True):
+        assert mine.metrics == pytest.approx(theirs.metrics, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     "backbone",
     ["Backbone('resnet18', weights=None, frozen='all')", "Backbone('shufflenet_v2_x0_5', None, frozen='all')"],

@@ -168,6 +168,50 @@ def test_stop_before_or_after_thawing_and_resume_gives_the_same_bits(looks):
     assert len(told) == 1
 
 
+UNSCALED = (
+    "network.layers=['Flatten()', 'BatchNorm1d(affine=False, {})', 'Linear(12)', 'ReLU()', 'Dropout(0.5, {})', "
+    "'Linear(classes)']"
+)
+
+
+def test_a_frozen_layer_without_parameters_is_as_in_evaluation():
+    """Its running statistics stay as they are, and a Dropout lets everything through."""
+    spec = experiment("activation", UNSCALED.format("frozen=True", "frozen=True"), "epochs=2", "ema=0.9")
+    session, events = train(spec)
+    network = session.networks["model"]
+    assert network[1].running_mean.eq(0).all()
+    assert network[1].running_var.eq(1).all()
+    assert network[1].num_batches_tracked == 0
+    assert [module.training for module in network] == [True, False, True, True, False, True]
+
+    prepared = make_session(spec).prepared
+    torch.manual_seed(spec.seed)
+    norm = nn.BatchNorm1d(64, affine=False).eval()
+    model = nn.Sequential(nn.Flatten(), norm, nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, 10))
+    optimizer = build_grouped(spec.optimizer, [freezing.Group(tuple(model.parameters()))])[0]
+    for epoch in range(2):
+        for batch in prepared.train.shuffled(spec.seed, epoch, spec.data.batch_size):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(batch.inputs), batch.targets).backward()
+            optimizer.step()
+    found = last_weights(events)
+    assert torch.equal(found["2.weight"], model[2].weight)
+    assert torch.equal(found["5.bias"], model[4].bias)
+
+
+@pytest.mark.parametrize("around", ["{}", "Sequential({}, thaw=3)", "Residual({}, thaw=3)"])
+def test_statistics_begin_to_move_with_the_epoch_that_thaws_them(around):
+    layer = around.format("BatchNorm1d(affine=False)" if around != "{}" else "BatchNorm1d(affine=False, thaw=3)")
+    spec = experiment("activation", f"network.layers=['Flatten()', '{layer}', 'Linear(classes)']", "epochs=4")
+    session = make_session(spec)
+    norm = next(m for m in session.networks["model"].modules() if isinstance(m, nn.BatchNorm1d))
+    seen = [int(norm.num_batches_tracked) for event in session.run() if event in epochs_of([event])]
+    assert seen == [0, 0, STEPS, 2 * STEPS]
+    whole = train(spec)
+    _, checkpoint, events = stop_after(spec, 2 * (STEPS + 2) + 9)
+    assert_same_end(whole, resume(spec, checkpoint, events))
+
+
 @pytest.mark.parametrize("optimizer", ["LBFGS(max_iter=2)", "Muon(lr=0.02)", "Adam(weight_decay=0.1)", "Adagrad()"])
 def test_every_kind_of_optimizer_waits_for_what_is_thawed(optimizer):
     spec = experiment("activation", LAYERS.replace(", lr_scale=0.1", ""), "epochs=3", f"optimizer={optimizer}")

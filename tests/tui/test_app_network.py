@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 from textual.events import Paste
 from textual.pilot import Pilot
 
@@ -175,6 +176,19 @@ async def test_frozen_layers_are_marked_and_counted_and_trained_again(tmp_path: 
         await settled(app, pilot)
         assert layers(app) == BATCHNORM
         assert "❄" not in screen_text(app)
+
+
+@pytest.mark.parametrize("width", [100, 180])
+async def test_a_frozen_layer_without_parameters_is_marked_too(tmp_path: Path, width: int) -> None:
+    """It makes a difference: frozen, a Dropout lets everything through."""
+    app, _ = application(tmp_path, network("Flatten()", "Dropout(0.5)", "Linear(classes)"))
+    async with app.run_test(size=(width, 40)) as pilot:
+        await pilot.press("down", "down", "f")
+        await settled(app, pilot)
+        assert layers(app)[1] == "Dropout(0.5, frozen=True)"
+        marked = [line for line in screen_text(app).splitlines() if "❄" in line]
+        assert len(marked) == 1
+        assert "Dropout(0.5)" in marked[0]
 
 
 async def test_layers_move_into_a_container_through_it_and_out_of_it(tmp_path: Path) -> None:

@@ -309,14 +309,14 @@ class LayerTable(Rows):
         mark = "▌" if one.path in self._marked else " "
         number = one.path if one.depth == 0 else ""
         name = (*self._called(one, ""), *self._begins(row))
+        frozen = "❄" if one.call.get("frozen") is True else ""
         if row is None:
-            frozen = "❄" if one.call.get("frozen") is True else ""
             return self._columns(mark, number, name, PENDING if checking else "", "", "", frozen)
-        return self._counted(mark, number, name, row)
+        return self._counted(mark, number, name, row, frozen)
 
-    def _counted(self, mark: str, number: str, name: Line, row: Row) -> Line:
-        parameters, macs = (count(number) if number else "" for number in (row.parameters, row.macs))
-        return self._columns(mark, number, name, shape(row.output_shape), parameters, macs, self._trained(row))
+    def _counted(self, mark: str, number: str, name: Line, row: Row, frozen: str = "") -> Line:
+        size, macs = (count(number) if number else "" for number in (row.parameters, row.macs))
+        return self._columns(mark, number, name, shape(row.output_shape), size, macs, self._trained(row) or frozen)
 
     def _trained(self, row: Row) -> str:
         words = spoken if self.size.width >= WIDE else mark
