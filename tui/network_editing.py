@@ -92,7 +92,10 @@ class NetworkEditing:
         if table.module:
             name = layer_tree.at(self._draft.layers, table.path).name
             told = f"{table.module} is part of {name}: {{compose.freeze}} freezes or trains it, "
-            cut = f"; until='{table.module}' there cuts off the rest" if name == BACKBONE else ""
+            rows = self._app.report.rows if self._app.report is not None else ()
+            here = next((row.call for row in rows if row.path == f"{table.path}.{table.module}"), "")
+            cuts = name == BACKBONE and here != "Parameter()"  # which does not run
+            cut = f"; until='{table.module}' there cuts off the rest" if cuts else ""
             self._say(f"{told}{{compose.unfold}} leads back{cut}")
             return None
         return span

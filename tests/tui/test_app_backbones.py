@@ -138,6 +138,9 @@ async def test_one_module_of_a_vision_transformer_trains_and_nothing_beside_it(t
             assert app.report.rows[0].trainable == trained
         assert "❄" in row(app, "class_token")
         await to(app, pilot, "encoder.pos_embedding", "up")
+        await pilot.press("enter")
+        await until(pilot, lambda: "encoder.pos_embedding is part of Backbone" in screen_text(app))
+        assert "until='encoder" not in screen_text(app)
         await pilot.press("f")
         await until(pilot, lambda: app.report is not None)
         assert app.report.rows[0].trainable == head + norm + 2 * 768
