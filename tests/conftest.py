@@ -10,7 +10,15 @@ from pathlib import Path
 # gains nothing, and on a busy machine the two wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import pytest
+
+# As hypothesis itself does on a machine that it takes for one of CI: how long an example takes says more about what
+# else runs there than about the code. The first text alone costs more than a second in a new clone.
+hypothesis.settings.register_profile(
+    "layerlab", hypothesis.settings(), deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("layerlab")
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ USUAL = {
     "checkpoint_epochs": "none",
     "data.augment": "none",
     "data.memory": "auto",
-    "data.cache_features": "False",
+    "data.cache_features": "false",
 }
 
 
@@ -69,4 +69,4 @@ def _add(found: dict[str, str], prefix: str, table: dict[str, Any]) -> None:
         elif isinstance(value, list) and all(isinstance(item, str) for item in value):
             found[prefix + name] = ", ".join(value)[:MAX_FIELD] or "none"
         else:
-            found[prefix + name] = str(value)[:MAX_FIELD]
+            found[prefix + name] = (str(value).lower() if isinstance(value, bool) else str(value))[:MAX_FIELD]

@@ -93,7 +93,7 @@ def test_a_narrow_terminal_folds_headings_and_leaves_columns_out_but_cuts_no_num
     assert accuracy in listed
     shown = trained("show", "first").out
     assert accuracy in shown
-    assert "f1" not in shown
+    assert "/f1" not in shown
     assert max(map(len, listed.splitlines())) <= 80
 
 
