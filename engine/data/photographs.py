@@ -130,7 +130,7 @@ class ImageFolder(Photographs):
     resize="short" scales its short side to `resize_size` (`size` unless given) and cuts the centre out, "squash" scales
     both sides, "pad" scales the long side and puts black beside it. colour=False makes it grey. A file that cannot be
     read, or a class without photographs, is an error, or with on_error="skip" left out and told. Parts are understood
-    by their names: train or training beside val, valid or validation, and test or testing.
+    by their names: train or training beside val, valid or validation, and test or testing, as in `training_set`.
     """
 
     path: str
