@@ -97,6 +97,11 @@ def rule_of(loss: Call, task: str) -> LossRule:
     return rule
 
 
+def numbers_wanted(output: str, targets: int) -> int:
+    """How many numbers a sample a network of values gives, for so many targets and a `LossRule.output`."""
+    return 2 * targets if output == "mean_and_variance" else targets
+
+
 def mixing_problem(loss: Call, task: str) -> str | None:
     """Why the targets of mixed samples are nothing for a loss that serves the task; None where it takes them."""
     if not rule_of(loss, task).soft:

@@ -201,9 +201,9 @@ def set_training(network: nn.Module) -> None:
     """Train mode, but for what is frozen, with all that it holds: that does what it does in evaluation.
 
     A frozen BatchNorm keeps its running statistics, with parameters or without (`affine=False`), and a frozen Dropout
-    lets everything through, as it does within a frozen Sequential or Backbone: what is frozen gives the same outputs
-    for the same inputs in every epoch. Frozen is a module all of whose parameters want no gradients, and a layer that
-    `frozen=True`, or `thaw` before its epoch, says so of (see `nodes.note_frozen`).
+    lets everything through, as it does within a frozen Sequential. Frozen is a module all of whose parameters want no
+    gradients, and a layer that `frozen=True`, or `thaw` before its epoch, says so of (see `nodes.note_frozen`); so a
+    Dropout between frozen modules of a Backbone that trains in part is as in training.
     """
     network.train()
     for module in network.modules():

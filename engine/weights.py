@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from engine.backbones import below, head_paths, torchvision_weights
 from engine.data.download import fetch, has_sha256
 from engine.data.files import find_file
+from engine.data.digest import add_tensor
 from engine.data.info import FETCHING, Missing, NotFetched, Place
 from engine.errors import LayerlabError, RequestError, RunError
 from engine.freezing import backbone_nodes
@@ -260,9 +261,7 @@ def _digest(state: State, heads: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     for name in sorted(state):
         if not below(name, heads):
-            tensor = state[name].detach().cpu().resolve_conj().resolve_neg().contiguous()
-            digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
-            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+            add_tensor(digest, name, state[name])
     return digest.hexdigest()[:32]
 
 

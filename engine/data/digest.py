@@ -47,7 +47,7 @@ def digest_of_parts(*parts: Part | None) -> str:
 def add_tensor(digest: Any, name: str, tensor: Tensor) -> None:
     """Let a digest of hashlib go on with a tensor: its name, its type, its shape and its bytes."""
     digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
-    whole = tensor.detach().cpu().contiguous()
+    whole = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
     # One sample may have any stride and count as contiguous; as bytes it is seen with a stride of 1 alone.
     flat = whole.as_strided((whole.numel(),), (1,)).view(torch.uint8).numpy()
     for begin in range(0, len(flat), PIECE):

@@ -74,7 +74,7 @@ def read_plan(destination: Path) -> Plan | None:
         if record["format"] != _FORMAT:
             raise ValueError(f"format {record['format']}")
         files = tuple(Sorted(*map(_typed, item, (str, str, str, int, int))) for item in record["files"])
-        told = tuple(record["left_out"]), tuple(record.get("notes", ()))  # earlier versions wrote no notes
+        told = tuple(record["left_out"]), tuple(record.get("notes", ()))  # a record may be without
         plan = Plan(Asked(**record["asked"]), files, tuple(record["made"]), *told, record["done"])
         if plan.asked.by not in WAYS or not os.path.isabs(plan.asked.source):
             raise ValueError("its request")

@@ -12,6 +12,7 @@ from engine.data.prepare import Prepared
 from engine.errors import RequestError
 from engine.events import MAX_MODULES
 from engine.freezing import backbone_nodes
+from engine.losses import numbers_wanted, rule_of
 from engine.store.reader import RunReader
 
 NAMED = 8  # so many classes are named in a message
@@ -40,7 +41,7 @@ def require_same_data(report: Report, began: Mapping[str, Any], run: str) -> Non
 
 def _difference(report: Report, began: Mapping[str, Any]) -> str:
     """What was trained on and what there is now, in words; "" where it is the same, or not known."""
-    info = report.info
+    experiment, info = report.experiment, report.info
     classes = tuple(began.get("classes", info.classes))
     if classes != info.classes:
         told = f"it was trained on the classes {_named(classes)}, and the data have {_named(info.classes)} now"
@@ -51,9 +52,11 @@ def _difference(report: Report, began: Mapping[str, Any]) -> str:
     shape = tuple(began.get("input_shape", info.input_shape))
     if shape != info.input_shape:
         return f"it was trained on samples of shape {shape}, and the data have {info.input_shape} now"
-    before = _outputs(began)
-    if info.kind == "values" and before not in (None, info.outputs):
-        return f"it was trained to give {before} numbers a sample, and the data have {info.outputs} now"
+    if info.kind == "values":
+        before = _outputs(began)
+        wanted = numbers_wanted(rule_of(experiment.loss, experiment.task.name).output, info.outputs)
+        if before not in (None, wanted):
+            return f"it was trained to give {before} numbers a sample, and the data want {wanted} now"
     return ""
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from engine.calls import Call
 from engine.data.info import DataInfo
+from engine.losses import numbers_wanted
 from engine.metrics import Meter, ValueMeter
 from engine.tasks.base import Objection
 from engine.tasks.supervised import Supervised
@@ -39,7 +40,7 @@ class Regression(Supervised):
         return output
 
     def _output_objections(self, shape: tuple[int, ...], info: DataInfo, loss: Call, wanted: str) -> list[Objection]:
-        outputs = info.outputs * (2 if wanted == "mean_and_variance" else 1)
+        outputs = numbers_wanted(wanted, info.outputs)
         found = []
         if loss.name == "PoissonNLLLoss" and self.standardize_targets:
             found.append(

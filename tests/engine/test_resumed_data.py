@@ -14,7 +14,7 @@ from engine import launch
 from engine.data import Place, build_source
 from engine.errors import RequestError
 from engine.launch.local import execute
-from engine.spec import Experiment
+from engine.spec import Experiment, with_settings
 from engine.store.writer import RunWriter
 from tests.engine.pictures import image_folder, labelled_files, save
 from tests.engine.training import Interrupter, experiment
@@ -125,6 +125,18 @@ def test_other_inputs_or_outputs_are_refused(tmp_path, change):
         np.savez(tmp_path / "d.npz", **arrays | {"y": random.normal(size=(40, 3))})
         assert "2 numbers" in (words := refused(path, tmp_path))
         assert "3" in words
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs"),
+    [("MSELoss()", 2), ("HuberLoss()", 2), ("PoissonNLLLoss()", 2), ("GaussianNLLLoss()", 4)],
+)
+def test_a_run_of_any_loss_goes_on_with_the_same_data(tmp_path, loss, outputs):
+    random = np.random.default_rng(0)
+    np.savez(tmp_path / "d.npz", x=random.normal(size=(40, 3)), y=random.integers(1, 9, (40, 2)).astype(np.float64))
+    spec = on('Tensors("d.npz")', "task=Regression(standardize=False)", f"loss={loss}")
+    path = trained(with_settings(spec, [f"network.layers=['Linear({outputs})']", "optimizer=SGD(lr=1e-3)"]), tmp_path)
+    assert further(path, tmp_path) == []
 
 
 def test_photographs_that_were_added_or_changed_are_told_and_those_moved_are_not(tmp_path):
