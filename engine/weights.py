@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from engine.backbones import below, head_paths, torchvision_weights
+from engine.data.digest import add_tensor
 from engine.data.download import fetch, has_sha256
 from engine.data.files import find_file
-from engine.data.digest import add_tensor
 from engine.data.info import FETCHING, Missing, NotFetched, Place
 from engine.errors import LayerlabError, RequestError, RunError
 from engine.freezing import backbone_nodes
