@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,33 +14,73 @@ from engine.data import cache_folder
 from engine.data.decoding import Pixels, Settings
 from engine.data.picture_entry import KIND, MARK, Writing, key_of, mapped, read_index
 
+_TORN = (OSError, ValueError, KeyError, TypeError)
+
+
+class Begun:
+    """What a stop left of this very set, in its order: taken over as it is, so that no room is wanted for it twice.
+
+    It stays in the cache as long as this is not closed.
+    """
+
+    def __init__(self, held: cache_folder.Hold, found: Writing, size: int) -> None:
+        self._held = held
+        self._found = found
+        self.bytes = size
+
+    @classmethod
+    def of(cls, settings: Settings, marks: Sequence[bytes]) -> Begun | None:
+        """The longest beginning of a set that there is; None without any."""
+        whole, best = b"".join(marks), None
+        for held, index, known in _entries(settings):
+            rows, channels = index["rows"], settings.shape[0]
+            longer = best is None or rows > len(best._found.sums)
+            with contextlib.suppress(*_TORN):
+                if index["begun"] and longer and whole.startswith(known):
+                    sums = np.fromfile(held.folder / "sums", dtype=np.int64).reshape(rows, channels, 2)
+                    size = (held.folder / "pictures").stat().st_size
+                    if size == rows * int(np.prod(settings.shape)):
+                        if best is not None:
+                            best.close()
+                        best = cls(held, Writing(list(sums), list(marks[:rows]), misnamed=index["misnamed"]), size)
+                        continue
+            held.close()
+        return best
+
+    def move(self, folder: Path) -> Writing:
+        """Its pictures into a folder that is being made, and what is known of them; nothing where another process was
+        faster."""
+        try:
+            os.rename(self._held.folder / "pictures", folder / "pictures")
+        except OSError:
+            return Writing()
+        cache_folder.throw_away(KIND, self._held.folder.name)
+        self.close()
+        return self._found
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._held.close()
+
 
 class Earlier:
     """Rows of another entry with the same settings: what has not changed since is not decoded again."""
 
     def __init__(self, settings: Settings, marks: Sequence[bytes]) -> None:
         self._rows: dict[bytes, tuple[Pixels, str]] = {}
-        self._begun: str | None = None
+        self._begun: tuple[str, set[bytes]] | None = None
         wanted = set(marks)
-        for entry in reversed(cache_folder.entries()):
-            name = entry.folder.name
-            if entry.folder.parent.name != KIND or (held := cache_folder.hold(KIND, name, used=False)) is None:
-                continue
-            try:
-                index = read_index(held.folder, settings, 1 << 62)
-                known = (held.folder / "marks").read_bytes()
-                if not index["pictures"] or len(known) != index["rows"] * MARK:
-                    continue
-                names = [known[at : at + MARK] for at in range(0, len(known), MARK)]
-                if wanted.isdisjoint(names):
-                    continue
-                pixels = mapped(held, index["rows"], settings)
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-            kinds = index["misnamed"]
-            self._rows = {mark: (pixels[at], kinds.get(at, "")) for at, mark in enumerate(names) if mark in wanted}
-            self._begun = name if index["begun"] else None
-            return
+        for held, index, known in _entries(settings):
+            names = [known[at : at + MARK] for at in range(0, len(known), MARK)]
+            if len(wanted.intersection(names)) > len(self._rows):
+                with contextlib.suppress(*_TORN):
+                    pixels, kinds = mapped(held, index["rows"], settings), index["misnamed"]
+                    self._rows = {
+                        mark: (pixels[at], kinds.get(at, "")) for at, mark in enumerate(names) if mark in wanted
+                    }
+                    self._begun = (held.folder.name, set(names)) if index["begun"] else None
+                    continue  # held for as long as it is mapped
+            held.close()
 
     def __enter__(self) -> Earlier:
         return self
@@ -47,28 +88,52 @@ class Earlier:
     def __exit__(self, *_: object) -> None:
         self._rows = {}
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def row(self, mark: bytes) -> tuple[Pixels, str] | None:
         """The row of a file that has not changed, with its format where its name says another one; None where there is
         none."""
         return self._rows.get(mark)
 
-    def replaced(self) -> None:
-        """Another entry has these rows now: remove what a stop had left, which nobody else needs."""
-        if self._begun is not None:
-            cache_folder.throw_away(KIND, self._begun)
+    def replaced(self, marks: Sequence[bytes]) -> None:
+        """Another entry has the rows of these marks now: remove what a stop had left, where it has nothing else."""
+        if self._begun is not None and self._begun[1].issubset(marks):
+            cache_folder.throw_away(KIND, self._begun[0])
 
-    def keep(self, folder: Path, found: Writing, settings: Settings) -> None:
-        """Make an entry of what was decoded into `folder` until now, where it is more than there was: the next time
-        goes on from there. Whatever is wrong with the cache is not worth a word: then it begins anew."""
-        wanted = len(found.sums) * int(np.prod(settings.shape))
-        if len(found.sums) <= len(self._rows):
-            return
-        with contextlib.suppress(OSError):
-            pictures = folder / "pictures"
-            if pictures.stat().st_size < wanted:
-                return
-            os.truncate(pictures, wanted)
-            begun = Writing(found.sums, found.marks, misnamed=found.misnamed)
-            begun.write(folder, settings, pictures=True, begun=True)
-            cache_folder.settle(folder, key_of(settings, found.marks))
-            self.replaced()
+
+def keep_begun(folder: Path, found: Writing, settings: Settings) -> bool:
+    """Make an entry of what was decoded into `folder` until now: the next time goes on from there. Whether that could
+    be; whatever is wrong with the cache is not worth a word, then it begins anew."""
+    wanted = len(found.sums) * int(np.prod(settings.shape))
+    with contextlib.suppress(OSError):
+        pictures = folder / "pictures"
+        if not found.sums or pictures.stat().st_size < wanted:
+            return False
+        os.truncate(pictures, wanted)
+        begun = Writing(found.sums, found.marks, misnamed=found.misnamed)
+        begun.write(folder, settings, pictures=True, begun=True)
+        cache_folder.settle(folder, key_of(settings, found.marks))
+        return True
+    return False
+
+
+def _entries(settings: Settings) -> Iterator[tuple[cache_folder.Hold, dict[str, Any], bytes]]:
+    """All entries of these settings that have pictures, the one used last first: held, with their index and marks.
+    Whoever goes through them closes the holds."""
+    for entry in reversed(cache_folder.entries()):
+        if entry.folder.parent.name != KIND:
+            continue
+        held = cache_folder.hold(KIND, entry.folder.name, used=False)
+        if held is None:
+            continue
+        try:
+            index = read_index(held.folder, settings, 1 << 62)
+            known = (held.folder / "marks").read_bytes()
+            right = index["pictures"] and len(known) == index["rows"] * MARK
+        except _TORN:
+            right = False
+        if right:
+            yield held, index, known
+        else:
+            held.close()

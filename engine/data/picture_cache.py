@@ -20,7 +20,7 @@ import numpy as np
 
 from engine.data import cache_folder, decoding
 from engine.data.decoding import Pixels, Settings, Unreadable, shown
-from engine.data.earlier_pictures import Earlier
+from engine.data.earlier_pictures import Begun, Earlier, keep_begun
 from engine.data.files import size_text
 from engine.data.folders import NAMED, Listing
 from engine.data.info import Place
@@ -77,12 +77,17 @@ def provide(listing: Listing, settings: Settings, place: Place, *, skip: bool) -
     known = _known(key, listing, settings)
     if known is not None and _usable(known, listing, settings, skip=skip):
         return known
-    stale, known = known is not None, None  # held no longer
+    known = None  # held no longer
+    begun = Begun.of(settings, marks)
     wanted = len(listing.files) * (int(np.prod(settings.shape)) + 16 * settings.shape[0] + MARK) + (1 << 20)
     reason = ""
     try:
+        if begun is not None and cache_folder.make_room(wanted - begun.bytes):
+            return _made(key, listing, settings, place, marks, gone, skip=skip, begun=begun)
+        if begun is not None:
+            begun.close()
         if cache_folder.make_room(wanted):
-            return _made(key, listing, settings, place, marks, gone, skip=skip, stale=stale)
+            return _made(key, listing, settings, place, marks, gone, skip=skip, begun=None)
         limit = cache_folder.limit_text(wanted)
         reason = cache_folder.too_large(len(listing.files) * int(np.prod(settings.shape))) or (
             f"the decoded photographs take {size_text(wanted)}, more than {limit}: {cache_folder.AGAIN}"
@@ -175,25 +180,26 @@ def _made(
     gone: dict[int, str],
     *,
     skip: bool,
-    stale: bool,
+    begun: Begun | None,
 ) -> Decoded:
-    """Decode into a new entry; rows that another entry has, or the one that is there and `stale`, are taken from there.
-    Raises OSError where the cache cannot be written to."""
-    found = Writing()
+    """Decode into a new entry, after what was `begun`; rows that another entry has are taken from there. Raises OSError
+    where the cache cannot be written to."""
     with Earlier(settings, marks) as earlier:
         with cache_folder.making(KIND, key) as folder:
-            if stale:
-                cache_folder.throw_away(KIND, key)
+            found = Writing() if begun is None else begun.move(folder)
+            taken = len(found.sums)
             try:
-                with open(folder / "pictures", "wb") as file:
+                with open(folder / "pictures", "ab") as file:
                     _gather(found, listing, settings, place, marks, gone, skip=skip, into=file, earlier=earlier)
             except OSError:
                 raise
             except BaseException:  # KeyboardInterrupt, too
-                earlier.keep(folder, found, settings)
+                if (taken or len(found.sums) > len(earlier)) and keep_begun(folder, found, settings):
+                    earlier.replaced(found.marks)
                 raise
             found.write(folder, settings, pictures=True)
-        earlier.replaced()
+            cache_folder.throw_away(KIND, key)  # an entry that could not be used
+        earlier.replaced(found.marks)
     known = _known(key, listing, settings)
     if known is None:
         raise OSError(errno.EIO, "what was written to it is not there")
@@ -221,9 +227,9 @@ def _gather(
     found: Writing, listing: Listing, settings: Settings, place: Place, marks: list[bytes], gone: dict[int, str], *,
     skip: bool, into: BinaryIO | None, earlier: Earlier | None,
 ) -> None:  # fmt: skip
-    """Decode every photograph in the order of the listing, a few at once. Where it raises, `found` tells how far it
-    came."""
-    total = len(listing.files)
+    """Decode every photograph behind those that are `found`, in the order of the listing, a few at once. Where it
+    raises, `found` tells how far it came."""
+    first, total = len(found.sums), len(listing.files)
 
     def one(position: int) -> tuple[Pixels, str] | Unreadable:
         if position in gone:
@@ -236,7 +242,7 @@ def _gather(
         except Unreadable as error:
             return error
 
-    for position, result in enumerate(_in_order(one, total)):
+    for position, result in enumerate(_in_order(one, range(first, total)), first):
         if isinstance(result, Unreadable):
             if not skip:
                 raise result
@@ -261,14 +267,14 @@ def _gather(
         )
 
 
-def _in_order(work: Any, total: int) -> Iterator[Any]:
-    """What `work` gives for 0, 1, ..., worked out by as many threads as there are processors: PIL lets go of the
-    interpreter while it decodes. Only a few results wait at a time."""
+def _in_order(work: Any, positions: range) -> Iterator[Any]:
+    """What `work` gives for one position after the other, worked out by as many threads as there are processors: PIL
+    lets go of the interpreter while it decodes. Only a few results wait at a time."""
     workers = min(32, os.cpu_count() or 1)
     waiting: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="layerlab-decoding") as pool:
         try:
-            for position in range(total):
+            for position in positions:
                 waiting.append(pool.submit(work, position))
                 if len(waiting) > 4 * workers:
                     yield waiting.popleft().result()

@@ -104,11 +104,51 @@ def test_decoding_goes_on_where_it_was_stopped(place, error):
 
 
 def test_a_stop_that_comes_sooner_keeps_what_an_earlier_one_left(place):
-    for stop in (7, 2):
+    with pytest.raises(Ended):
+        load(ending_at(place, 7))
+    save(place.folder / "pets" / "cat" / "000 before all others.jpg", 12)
+    with pytest.raises(Ended):
+        load(ending_at(place, 3))
+    assert [(entry.folder / "pictures").stat().st_size for entry in entries()] == [7 * 3 * 16 * 16]
+    loaded, decoded = load(place)
+    assert decoded == 4
+    assert len(entries()) == 1
+    shutil.rmtree(cache_folder.cache_folder())
+    assert torch.equal(loaded.train.inputs, load(place)[0].train.inputs)
+
+
+def test_what_a_stop_left_goes_on_where_the_cache_has_no_room_for_it_twice(tmp_path, monkeypatch):
+    image_folder(tmp_path / "pets", {"cat": 20, "dog": 20})
+    place, call = Place(tmp_path), 'ImageFolder("pets", size=64)'
+    whole = load(place, call)[0].train.inputs.clone()
+    taken = sum(entry.bytes for entry in entries())
+    shutil.rmtree(cache_folder.cache_folder())
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", str(1.05 * (taken + (1 << 20)) / 2**30))
+    for stop in (20, 36):
         with pytest.raises(Ended):
-            load(ending_at(place, stop))
-        assert [(entry.folder / "pictures").stat().st_size for entry in entries()] == [7 * 3 * 16 * 16]
-    assert load(place)[1] == 3
+            load(ending_at(place, stop), call)
+    again, decoded = load(place, call)
+    assert decoded == 4
+    assert torch.equal(again.train.inputs, whole)
+
+
+def test_a_set_with_a_bad_photograph_stays_in_the_cache_where_it_is_refused(place):
+    (place.folder / "pets" / "dog" / "002.jpg").write_bytes(b"no picture")
+    skipping = SOURCE.replace("size=16", 'size=16, on_error="skip"')
+    assert load(place, skipping)[1] == 9
+    with pytest.raises(RequestError, match="002"):
+        load(place)
+    assert load(place, skipping)[1] == 0
+
+
+def test_of_several_entries_the_one_that_has_most_is_used(tmp_path):
+    image_folder(tmp_path / "pets" / "train", {"cat": 6, "dog": 6})
+    image_folder(tmp_path / "pets" / "validation", {"cat": 2, "dog": 2})
+    place = Place(tmp_path)
+    with pytest.raises(Ended):
+        load(ending_at(place, 14))
+    load(place, 'ImageFolder("pets/validation", size=16)')
+    assert load(place)[1] == 2
 
 
 def test_after_a_photograph_is_mended_only_those_from_it_on_are_decoded(place):
