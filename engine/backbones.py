@@ -20,6 +20,7 @@ from engine.errors import RequestError, did_you_mean
 
 IMAGENET = 1000  # classes of the data that torchvision's weights were trained on
 WITH_AUXILIARY = ("inception_v3", "googlenet")
+AUXILIARY_HEADS = ("AuxLogits", "aux1", "aux2")  # of these two
 
 
 def Backbone(
@@ -204,7 +205,7 @@ def drop_auxiliary(model: nn.Module) -> None:
     """Take out the auxiliary heads of an Inception3 or a GoogLeNet, as torchvision does."""
     if getattr(model, "aux_logits", False):
         setattr(model, "aux_logits", False)  # noqa: B010  typed as a module's attribute it is a tensor
-        for name in ("AuxLogits", "aux1", "aux2"):
+        for name in AUXILIARY_HEADS:
             if hasattr(model, name):
                 setattr(model, name, None)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -58,28 +59,29 @@ def make(
     total = sum(len(part.inputs) for part in parts)
     wanted = total * _row_bytes(prefix)
     where = cache_folder.cache_folder()
-    if not cache_folder.make_room(wanted):
+    batch = max(1, min(_BATCH, _INPUT_BYTES // max(4 * parts[0].inputs[0].numel(), 1)))
+    begun = _begun(key, prefix, batch)
+    if begun is not None and not cache_folder.make_room(wanted - begun.done.samples * _row_bytes(prefix)):
+        begun.hold.close()
+        begun = None
+    if begun is None and not cache_folder.make_room(wanted):
         raise RunError(
             f"the features of {total:,} samples take {wanted / 2**30:,.2f} GiB, which {where} cannot hold; raise "
             "LAYERLAB_CACHE_GIB, name another folder with LAYERLAB_CACHE, or set cache_features = false"
         )
-    batch = max(1, min(_BATCH, _INPUT_BYTES // max(4 * parts[0].inputs[0].numel(), 1)))
     try:
         with cache_folder.making(KIND, key) as folder:
-            done, had = _Done(), 0
+            done = _Done() if begun is None else _taken_over(begun, folder)
             try:
-                with (folder / "values").open("wb") as file:
-                    done = _taken_up(key, prefix, batch, file)
-                    had = done.samples
+                with (folder / "values").open("ab") as file:
                     _compute(done, parts, batch, compute, file, place, stopped)
             except OSError:
                 raise
             except BaseException:  # KeyboardInterrupt, too
-                if done.samples > had:
+                if done.samples:
                     _keep(folder, key, prefix, batch, done)
                 raise
             _describe(folder, prefix, [len(part.inputs) for part in parts], batch, done)
-        cache_folder.throw_away(KIND, _begun(key))
     except OSError as error:
         raise RunError(
             f"the features cannot be written to {where}: {error.strerror or error}; name another folder with "
@@ -139,38 +141,57 @@ def stored(key: str, prefix: Prefix, parts: Sequence[Part]) -> Found | None:
 # -- what a stop leaves --------------------------------------------------------------------------------------------
 
 
-def _begun(key: str) -> str:
+@dataclass
+class _Begun:
+    """What a stop left: held, so that it stays."""
+
+    hold: cache_folder.Hold
+    done: _Done
+
+
+def _name(key: str) -> str:
     return f"{key}-begun"
 
 
 def _keep(folder: Path, key: str, prefix: Prefix, batch: int, done: _Done) -> None:
-    """Let what is done be taken up the next time; where the cache does not allow it, that begins anew."""
+    """Let what is done be taken over the next time; where the cache does not allow it, that begins anew."""
     with contextlib.suppress(OSError):
+        # What was written of a batch that was broken off goes.
+        os.truncate(folder / "values", done.samples * _row_bytes(prefix))
         _describe(folder, prefix, [done.samples], batch, done)
-        cache_folder.throw_away(KIND, _begun(key))
-        cache_folder.settle(folder, _begun(key))
+        cache_folder.throw_away(KIND, _name(key))
+        cache_folder.settle(folder, _name(key))
 
 
-def _taken_up(key: str, prefix: Prefix, batch: int, into: BinaryIO) -> _Done:
-    """Copy what a stop left into a new file. Batches were cut as they are now, so all values are what they would be."""
-    hold = cache_folder.hold(KIND, _begun(key))
+def _begun(key: str, prefix: Prefix, batch: int) -> _Begun | None:
+    """What a stop left of these features. Its batches were cut as they are now, so all values are what they would be.
+    What is damaged is thrown away."""
+    hold = cache_folder.hold(KIND, _name(key))
     if hold is None:
-        return _Done()
+        return None
     try:
         about = _about(hold, prefix)
         [samples] = about["samples"]
-        if about["batch"] != batch:
-            raise ValueError("its batches were others")
-        if _crc32(hold.folder / "values", int(samples) * _row_bytes(prefix), into) != about["crc32"]:
+        if about["batch"] != batch or _crc32(hold.folder / "values", samples * _row_bytes(prefix)) != about["crc32"]:
             raise ValueError("it is not what it should be")
-        return _Done(int(samples), about["crc32"], about["seconds"])
+        return _Begun(hold, _Done(int(samples), about["crc32"], about["seconds"]))
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        into.seek(0)
-        into.truncate()
-        cache_folder.throw_away(KIND, _begun(key))
+        hold.close()
+        cache_folder.throw_away(KIND, _name(key))
+        return None
+
+
+def _taken_over(begun: _Begun, folder: Path) -> _Done:
+    """Move its values into a folder that is being made, so that no room is wanted for them twice; where another process
+    was faster, nothing is done yet."""
+    try:
+        os.rename(begun.hold.folder / "values", folder / "values")
+    except OSError:
         return _Done()
     finally:
-        hold.close()
+        begun.hold.close()
+    cache_folder.throw_away(KIND, begun.hold.folder.name)
+    return begun.done
 
 
 # -- the files -----------------------------------------------------------------------------------------------------
@@ -200,14 +221,12 @@ def _about(hold: cache_folder.Hold, prefix: Prefix) -> dict[str, Any]:
     return dict(about) | {"seconds": float(about["seconds"])}
 
 
-def _crc32(path: Path, size: int, into: BinaryIO | None = None) -> int:
-    """The check sum of a file of `size` bytes, which is copied on the way. ValueError where it has another size."""
+def _crc32(path: Path, size: int) -> int:
+    """The check sum of a file of `size` bytes. ValueError where it has another size."""
     if path.stat().st_size != size:
         raise ValueError("it has another size")
     check = 0
     with path.open("rb") as file:
         while piece := file.read(PIECE):
             check = zlib.crc32(piece, check)
-            if into is not None:
-                into.write(piece)
     return check

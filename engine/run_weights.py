@@ -16,7 +16,7 @@ from torch import Tensor
 from engine import checkpoint
 from engine.backbone_rows import measured
 from engine.backbone_shapes import measure
-from engine.backbones import IMAGENET, below, head_paths
+from engine.backbones import AUXILIARY_HEADS, IMAGENET, below, head_paths
 from engine.calls import Call, parse_call
 from engine.catalogue import find, placed
 from engine.data.normalise import TrainedWith
@@ -27,8 +27,6 @@ from engine.store.folder import find_run
 from engine.store.reader import RunReader
 from engine.store.retention import listed
 from engine.weight_filling import filled_anew
-
-AUXILIARY = ("AuxLogits", "aux1", "aux2")  # the auxiliary heads of Inception v3 and GoogLeNet
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def require_held(node: Node, run: RunWeights) -> None:
                 f"{name} has trained {model} with a head for its own classes, and until={until!r} wants {lost} of "
                 f"torchvision's {IMAGENET:,} classes; cut it before that, or begin with torchvision's weights"
             )
-        if not run.auxiliary and any(below(path, AUXILIARY) for path in wanted):
+        if not run.auxiliary and any(below(path, AUXILIARY_HEADS) for path in wanted):
             raise RequestError(
                 f"{name} has trained {model} without its auxiliary heads, as another layer came behind it; put one "
                 "behind it here too, such as Identity(), or take another run"
@@ -193,7 +191,9 @@ def _of_run(path: Path, model: str, stamp: int) -> RunWeights:
             normalisation(started) if sees_inputs else None,
             _loaded(started, row["path"]),
             None if arguments.get("until") is None else str(arguments["until"]),
-            bool({f"{row['path']}.{head}" for head in AUXILIARY} & {other["path"] for other in reader.view.modules}),
+            not {f"{row['path']}.{head}" for head in AUXILIARY_HEADS}.isdisjoint(
+                other["path"] for other in reader.view.modules
+            ),
         )
     if found:
         raise RequestError(f"run {path.name} has trained {' and '.join(dict.fromkeys(found))}, not {model}")

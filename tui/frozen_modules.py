@@ -60,7 +60,8 @@ def toggled(call: Call, modules: Sequence[Module], path: str, head: Iterable[str
 
     `modules` are those of the Backbone in its own order, `head` the paths of what gives the scores. What thaws later
     counts as trained; of `path` it is taken out of the schedule. Raises RequestError where the module has no
-    parameters, where it thaws together with others, and where the call freezes up to the midst of another module.
+    parameters, where it thaws together with others, where the call freezes up to the midst of another module, and where
+    another is frozen in part until it thaws: in other words for what is frozen all of it would be.
     """
     parts = _parts(modules)
     here = {part for part in parts if _within(part, path)}
@@ -69,7 +70,22 @@ def toggled(call: Call, modules: Sequence[Module], path: str, head: Iterable[str
     frozen = {part for part, trained in parts.items() if not trained}
     frozen = frozen - here if here <= frozen else frozen | here
     deeper = [entry for entry in _deeper(call, parts, path) if not _within(entry, path)]
+    _refuse_partial_thaw(call, path, tuple(head))
     return _with_frozen(_without_thaw(call, path), _words(modules, list(parts), frozen, deeper, tuple(head)))
+
+
+def _refuse_partial_thaw(call: Call, path: str, head: tuple[str, ...]) -> None:
+    frozen, thaw = frozen_of(call), _named(call).get("thaw")
+    if frozen == "all":
+        within = head
+    else:
+        within = tuple(map(str, frozen)) if isinstance(frozen, tuple) else (str(frozen).removeprefix("to:"),)
+    for epoch, given in thaw.items if isinstance(thaw, Table) else ():
+        for name in map(str, given if isinstance(given, tuple) else (given,)):
+            if not _within(name, path) and any(_within(one, name) and one != name for one in within):
+                raise RequestError(
+                    f"a part of {name} alone is frozen until epoch {epoch}, thaw={thaw}: change that first"
+                )
 
 
 def _without_thaw(call: Call, path: str) -> Call:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +14,7 @@ from tui.checker import engine_check
 from tui.ending import farewell, signals, wait_for_training
 from tui.live import EngineTraining
 from tui.output import say
+from tui.process_end import leave_at_once
 from tui.settings import load_settings, settings_path
 from tui.state import State, state_path
 from tui.terminal import kept_terminal
@@ -67,13 +65,3 @@ def _sit(experiment_file: Path | None, store: Path, data_folder: Path, download:
         status = 1
     farewell(app)
     return status
-
-
-def leave_at_once(status: int) -> NoReturn:
-    """End the process without taking the interpreter down: that crashes while a thread is in the midst of importing
-    torch, and libraries beneath torch tell of objects that were never collected. All that was to be kept is kept by
-    now: the training has been waited for, files are replaced as a whole."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(status)

@@ -205,7 +205,9 @@ def _labelled(
             )
         others = [f"{_photographs(count)} in {name}" for name, count in inside.items()]
         return labelled, (*(name for name in files if name not in labelled), *others), ()
-    if not folders:
+    if by_name and pictures:
+        raise RequestError(f"{source} has no photograph called {pattern}; the first is called {pictures[0]}")
+    if not folders or by_name:
         told = f"; the first of its files is {files[0]}" if files else ""
         raise RequestError(
             f"{source} has neither photographs called {pattern} nor folders with photographs, one a class{told}; "

@@ -432,6 +432,17 @@ def test_what_a_stop_left_and_was_damaged_since_is_not_taken_up(cache_folder: Pa
     assert sum(batches) == kept.samples
 
 
+def test_what_a_stop_left_goes_on_where_the_cache_has_no_room_for_it_twice(
+    cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, whole = computing(described())
+    taken = sum(path.stat().st_size for path in cache_folder.rglob("*") if path.is_file())
+    shutil.rmtree(cache_folder)
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", str(1.05 * taken / 2**30))
+    ran = [batch for more in (5, len(whole) - 7, None) for batch in computing(described(), more)[1]]
+    assert ran == whole
+
+
 def test_what_a_stop_left_serves_no_other_weights(cache_folder: Path) -> None:
     computing(described(), 3)
     kept, batches = computing(with_settings(described(), ["seed=2"]))

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from engine.data import sorting
 from engine.data.survey import _size as measured
+from tests.engine.pictures import image_folder, save
 from tests.tui.cli import HOSTILE, CommandLine, assert_safe
 
 
@@ -297,3 +298,15 @@ def test_names_from_elsewhere_are_shown_as_text(layerlab: CommandLine) -> None:
         assert told.status == 0
         assert_safe(told.out)
         assert_safe(told.err)
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_pattern_that_nothing_is_called_like_is_refused(layerlab: CommandLine, flat: bool) -> None:
+    image_folder(layerlab.folder / "src", {"x": 5, "y": 5})
+    if flat:
+        save(layerlab.folder / "src" / "loose.jpg", 1)
+    told = layerlab("data", "split", "src", "dst", "--pattern", "{label}_{id}.png", "--by", "move")
+    assert told.status == 2
+    assert "{label}_{id}.png" in told.err
+    assert ("loose.jpg" in told.err) == flat
+    assert not (layerlab.folder / "dst").exists()

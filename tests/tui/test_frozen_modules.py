@@ -177,3 +177,24 @@ def test_what_is_frozen_by_hand_is_no_longer_thawed_by_the_schedule() -> None:
     assert str(toggled(alone, modules(names("to:layer1")), "layer2", ("fc",))) == "Backbone('resnet18', frozen='all')"
     with pytest.raises(RequestError, match="thaws in epoch 3"):
         toggled(alone, modules(names("to:layer1")), "layer2.0", ("fc",))
+
+
+@pytest.mark.parametrize(
+    ("frozen", "thaw", "refused"),
+    [
+        ("('layer2.0',)", "{5: 'layer2'}", True),
+        ("('layer2',)", "{5: 'layer2'}", False),
+        ("'to:layer2.0'", "{5: 'layer2'}", True),
+        ("'to:layer2'", "{5: ('layer1', 'layer2')}", False),
+        ("'all'", "{5: 'layer2'}", False),
+    ],
+)
+def test_another_module_does_not_begin_to_train_at_another_time(frozen: str, thaw: str, refused: bool) -> None:
+    call = parse_call(f"Backbone('resnet18', frozen={frozen}, thaw={thaw})")
+    rows = modules({"conv1"})
+    if not refused:
+        toggled(call, rows, "conv1", ("fc",))
+        return
+    with pytest.raises(RequestError, match="a part of layer2 alone is frozen until epoch 5"):
+        toggled(call, rows, "conv1", ("fc",))
+    assert "thaw" not in str(toggled(call, rows, "layer2", ("fc",)))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from engine.errors import LayerlabError
+from tui.process_end import leave_at_once
 
 SUCCESS, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
@@ -38,17 +38,9 @@ def carry_out(command: Callable[[], int], as_json: bool) -> int:
 
 
 def leave(status: int) -> NoReturn:
-    """End this process. One that was interrupted goes at once: Python would unwind the threads that are at something
-    still, which torch answers with an abort (`terminate called without an active exception`)."""
+    """End this process; one that was interrupted, whose threads may be at something still, at once."""
     if status == INTERRUPTED:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
-        # What Python would do for processes that are not to outlive this one.
-        if "multiprocessing" in sys.modules:
-            for process in sys.modules["multiprocessing"].active_children():
-                process.terminate()
-        os._exit(status)
+        leave_at_once(status)
     sys.exit(status)
 
 
