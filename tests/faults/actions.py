@@ -96,7 +96,7 @@ CREATING_FIRST = Action("creating a store with its first run", bystander_alone, 
 
 def settle(writing: RunWriter) -> None:
     """Until what was put is on the disk, or something is wrong with that."""
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 30  # however much else the machine has to do
     while (not writing._queue.empty() or writing._lines or writing._saver._waiting) and not writing.problem:
         assert time.monotonic() < deadline
         time.sleep(0.001)
