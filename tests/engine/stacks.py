@@ -221,10 +221,10 @@ def plain(draw: st.DrawFn, d: int) -> Layer:
     kind = draw(st.sampled_from(["activation", "dropout", "flatten", "part", "glu", "pad", "shuffle", "upsample"]))
     if kind == "activation":
         name = draw(st.sampled_from(ACTIVATIONS))
-        return Layer(f"{name}()", lambda x: getattr(nn, name)())
+        return Layer(f"{name}()", lambda x: getattr(nn, name)(), ranks=tuple(range(1, 7)))
     if kind == "dropout":
         name = draw(st.sampled_from(["Dropout", "AlphaDropout", f"Dropout{d}d"]))
-        return Layer(f"{name}(0.3)", lambda x: getattr(nn, name)(0.3))
+        return Layer(f"{name}(0.3)", lambda x: getattr(nn, name)(0.3), ranks=tuple(range(1, 7)))
     if kind == "part":
         start = draw(st.sampled_from([0, 2, -2]))
         return Layer(f"Flatten({start})", lambda x: nn.Flatten(start), ranks=tuple(range(1, 7)))
