@@ -184,11 +184,7 @@ def _check_tables(name: str, arguments: Mapping[str, object], modules: list[str]
     scale = arguments.get("lr_scale", 1.0)
     for module, value in scale.items if isinstance(scale, Table) else (("", scale),):
         if module != "":
-            check_module(str(module), modules, name, parameters)
-            if not any(below(path, (str(module),)) for path in parameters):
-                raise RequestError(
-                    f"lr_scale={scale} does nothing: {module!r} of {name} has no weights; leave it out, or name others"
-                )
+            chosen_parameters(parameters, modules, (str(module),), name=name)  # which refuses what has none
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             raise RequestError(f"lr_scale wants a number above 0, the share of the learning rate, found {value!r}")
     init = arguments.get("init")

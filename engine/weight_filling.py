@@ -66,18 +66,25 @@ def _require_fitting(name: str, tensor: Tensor, wanted: Tensor) -> None:
     # A counter that was saved as a float is still that number.
     if tensor.is_complex() or (wanted.is_floating_point() and not tensor.is_floating_point()):
         raise RequestError(f"{name} is of the type {there} in them and of {here} here; save weights of that type")
-    if not tensor.is_floating_point():
-        return
-    try:
-        finite = torch.isfinite(tensor.to(wanted.dtype) if wanted.is_floating_point() else tensor)
-    except RuntimeError:
-        raise RequestError(f"{name} is of the type {there} in them, which is not widened; save {here}") from None
-    if not finite.all():
-        count = finite.numel() - int(finite.sum())
-        raise RequestError(
-            f"{count:,} of the {finite.numel():,} values of {name} in them are NaN or infinite as {here}, and so "
-            "is all that would be computed with them; take others"
-        )
+
+
+def require_finite(wanted: State, chosen: State) -> None:
+    """Raise RequestError where tensors that `fitting` gave hold NaN or infinity as what the model wants them to be. It
+    reads all of them: once is enough, where they come from."""
+    for name, tensor in chosen.items():
+        if not tensor.is_floating_point():
+            continue
+        here, there = (str(one.dtype).removeprefix("torch.") for one in (wanted[name], tensor))
+        try:
+            finite = torch.isfinite(tensor.to(wanted[name].dtype) if wanted[name].is_floating_point() else tensor)
+        except RuntimeError:
+            raise RequestError(f"{name} is of the type {there} in them, which is not widened; save {here}") from None
+        if not finite.all():
+            count = finite.numel() - int(finite.sum())
+            raise RequestError(
+                f"{count:,} of the {finite.numel():,} values of {name} in them are NaN or infinite as {here}, and so "
+                "is all that would be computed with them; take others"
+            )
 
 
 def _shape(shape: torch.Size) -> str:

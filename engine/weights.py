@@ -29,7 +29,7 @@ from engine.nodes import Node, Problem, Propagation, construct
 from engine.preprocessing import Preprocessing, asked, named_run, preprocessing
 from engine.run_weights import RunWeights, require_held, standard_size
 from engine.state_files import DamagedFile, read_state_dict
-from engine.weight_filling import State, fill_model, filled_anew, fitting, without
+from engine.weight_filling import State, fill_model, filled_anew, fitting, require_finite, without
 
 __all__ = [
     "Preprocessing", "State", "WeightsFile", "asked", "fill", "load_weights", "loaded", "missing_weights",
@@ -157,7 +157,7 @@ def load_weights(
         with torch.device("meta"):
             wanted = construct(node).state_dict()
         with _refused(node):  # now, and not when all samples are decoded
-            fitting(wanted, found[node.path], anew=filled_anew(node), heads=_new_heads(node))
+            require_finite(wanted, fitting(wanted, found[node.path], anew=filled_anew(node), heads=_new_heads(node)))
     return found
 
 
@@ -284,8 +284,8 @@ def fill(network: nn.Module, propagation: Propagation, found: Mapping[str, State
     """Put weights, as `load_weights` gives them, into a network.
 
     What the weights do not hold of the head stays as it was built, and so does what `init={...}` of the Backbone fills
-    anew. Raises RequestError, with nothing changed in that Backbone, where weights are those of another model, of a
-    type that weights are not of, or not finite.
+    anew. Raises RequestError, with nothing changed in that Backbone, where weights are those of another model, or of a
+    type that weights are not of.
     """
     for node in backbone_nodes(propagation.nodes):
         state = found.get(node.path)

@@ -75,6 +75,7 @@ def toggled(call: Call, modules: Sequence[Module], path: str, head: Iterable[str
 
 
 def _refuse_partial_thaw(call: Call, path: str, head: tuple[str, ...]) -> None:
+    """What frozen names of a module that thaws decides what of it trains before: that would be lost in other words."""
     frozen, thaw = frozen_of(call), _named(call).get("thaw")
     if frozen == "all":
         within = head

@@ -187,6 +187,11 @@ class Entry:
     bytes: int
     used: float
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether somebody is at it, or has left it."""
+        return self.folder.name.startswith(_TEMPORARY)
+
 
 def entries() -> list[Entry]:
     """All entries, the least recently used first; unfinished ones, too, which are used while they are made."""
@@ -210,10 +215,9 @@ def make_room(wanted: int) -> bool:
     total = sum(entry.bytes for entry in known)
     if wanted > limit or _free() + total < wanted + SPARED:
         return False
-    unfinished = [entry for entry in known if entry.folder.name.startswith(_TEMPORARY)]
-    for entry in [*unfinished, *(entry for entry in known if entry not in unfinished)]:
+    for entry in sorted(known, key=lambda entry: not entry.unfinished):
         enough = total + wanted <= limit and _free() >= wanted + SPARED
-        if enough and not (entry in unfinished and time.time() - entry.used > _ABANDONED):
+        if enough and not (entry.unfinished and time.time() - entry.used > _ABANDONED):
             continue
         if _remove_unused(entry.folder):
             total -= entry.bytes

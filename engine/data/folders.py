@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.data.directories import NAMED as NAMED
 from engine.data.directories import (
     contents,
     folders_in,
@@ -24,9 +23,7 @@ from engine.data.directories import (
     unread,
 )
 from engine.data.info import Place
-from engine.data.parts import PARTS as PARTS
-from engine.data.parts import PartName as PartName
-from engine.data.parts import part_folders
+from engine.data.parts import PARTS, PartName, part_folders
 from engine.errors import RequestError
 
 if TYPE_CHECKING:

@@ -68,8 +68,8 @@ class Loaded:
 
     `validation` is a part that the source itself sets aside. `notes` are what a person should know of the data, such as
     files that were left out. `key` names the content, where reading all of it only to tell it apart is not needed.
-    `digest` names data that may change between two sessions of a run, wherever they lie (digest.py says what it does
-    not notice); None where they cannot.
+    `digest` gives a name to data that may change between two sessions of a run, wherever they lie (digest.py says what
+    it does not notice and what it takes: only a session asks for it); None where they cannot.
     """
 
     info: DataInfo
@@ -78,7 +78,7 @@ class Loaded:
     validation: Part | None = None
     notes: tuple[str, ...] = ()
     key: str | None = None
-    digest: str | None = None
+    digest: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True)

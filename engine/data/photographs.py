@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,8 +15,9 @@ from engine.data import folders, picture_cache
 from engine.data.decoded_live import LivePart
 from engine.data.decoding import Resize, Settings
 from engine.data.digest import digest_of_listing
-from engine.data.folders import Listing, PartName
+from engine.data.folders import Listing
 from engine.data.info import DataInfo, Loaded, Part, Place, Source
+from engine.data.parts import PARTS, PartName
 from engine.errors import RequestError
 
 OnError = Literal["raise", "skip"]
@@ -87,7 +89,7 @@ class Photographs(Source):
         kept = decoded.kept(listing)
         parts: dict[PartName, Part] = {}
         begin = 0
-        for name in folders.PARTS:
+        for name in PARTS:
             count = kept.parts.count(name)
             if count:
                 parts[name] = _part(decoded, kept, slice(begin, begin + count), self.settings)
@@ -106,7 +108,7 @@ class Photographs(Source):
             parts.get("validation"),
             (*listing.notes, *decoded.notes),
             decoded.key,
-            digest_of_listing(kept),
+            partial(digest_of_listing, kept),
         )
 
 

@@ -20,9 +20,10 @@ import numpy as np
 
 from engine.data import cache_folder, decoding
 from engine.data.decoding import Pixels, Settings, Unreadable, shown
+from engine.data.directories import NAMED
 from engine.data.earlier_pictures import Begun, Earlier, keep_begun
 from engine.data.files import size_text
-from engine.data.folders import NAMED, Listing
+from engine.data.folders import Listing
 from engine.data.info import Place
 from engine.data.picture_entry import KIND, MARK, Sums, Writing, key_of, mapped, read_index
 from engine.errors import RequestError

@@ -79,6 +79,7 @@ def prepare(
     validation = _validation(data, info)
     augmentations = build_augmentations(data.augment, info)
     loaded = source.load(place)
+    digest = None if loaded.digest is None else loaded.digest()
 
     train_index = val_index = None
     # What a source sets aside for validation is for that, whatever share was to be held out.
@@ -114,7 +115,7 @@ def prepare(
         target_mean=placement.target_mean,
         target_std=placement.target_std,
         notes=(*notes, *placement.notes),
-        digest=loaded.digest,
+        digest=digest,
     )
 
 

@@ -21,13 +21,7 @@ from engine.data.decoding import SUFFIXES
 from engine.data.directories import folders_in, identity, named, pictures_below
 from engine.data.folders import by_folder, name_pattern
 from engine.data.placing import TEMPORARY, WAYS, Way, place, placed, take_back
-from engine.data.split_plan import PARTS as PARTS
-from engine.data.split_plan import PATTERN as PATTERN
-from engine.data.split_plan import RECORD as RECORD
-from engine.data.split_plan import Asked as Asked
-from engine.data.split_plan import Plan as Plan
-from engine.data.split_plan import Sorted, begin, write_plan
-from engine.data.split_plan import read_plan as read_plan
+from engine.data.split_plan import PARTS, RECORD, Asked, Plan, Sorted, begin, read_plan, write_plan
 from engine.errors import RequestError, RunError
 
 Told = Callable[[int, int], None]

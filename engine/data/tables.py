@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -63,7 +63,7 @@ class CSV(Source):
         path = find_file(self.path, place, largest=_LARGEST)
         place.report(f"reading {path.name}")
         loaded = _load(self, path, place)
-        return replace(loaded, digest=digest_of_parts(loaded.train, loaded.test))
+        return replace(loaded, digest=partial(digest_of_parts, loaded.train, loaded.test))
 
 
 def _choice(name: str, value: str, known: tuple[str, ...]) -> None:

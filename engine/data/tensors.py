@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -49,7 +49,7 @@ class Tensors(Source):
         path = find_file(self.path, place)
         place.report(f"reading {path.name}")
         loaded = _load(self, path)
-        return replace(loaded, digest=digest_of_parts(loaded.train, loaded.test))
+        return replace(loaded, digest=partial(digest_of_parts, loaded.train, loaded.test))
 
 
 @lru_cache(maxsize=16)

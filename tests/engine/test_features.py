@@ -336,9 +336,8 @@ def test_another_version_makes_them_anew(monkeypatch: pytest.MonkeyPatch, name: 
     assert not made(described()).reused
 
 
-@pytest.mark.parametrize("damage", ["a flipped bit", "cut short", "no JSON", "another shape", "gone", "a folder"])
-def test_damaged_features_are_made_anew(cache_folder: Path, damage: str) -> None:
-    wanted = made(described()).loaded.train.inputs.clone()
+def damaged(cache_folder: Path, damage: str) -> None:
+    """Damage the one entry that there is."""
     [entry] = (cache_folder / "features").iterdir()
     values, about = entry / "values", entry / "about.json"
     content = values.read_bytes()
@@ -348,12 +347,19 @@ def test_damaged_features_are_made_anew(cache_folder: Path, damage: str) -> None
         values.write_bytes(content[:-4])
     elif damage == "no JSON":
         about.write_text("[" * 100_000)
-    elif damage == "another shape":
-        about.write_text(about.read_text().replace("54", "27"))
+    elif damage in ("another shape", "other batches"):
+        changed = {"shape": [27]} if damage == "another shape" else {"batch": 7}
+        about.write_text(json.dumps(json.loads(about.read_text()) | changed))
     else:
         values.unlink()
         if damage == "a folder":
             values.mkdir()
+
+
+@pytest.mark.parametrize("damage", ["a flipped bit", "cut short", "no JSON", "another shape", "gone", "a folder"])
+def test_damaged_features_are_made_anew(cache_folder: Path, damage: str) -> None:
+    wanted = made(described()).loaded.train.inputs.clone()
+    damaged(cache_folder, damage)
     kept = made(described())
     assert not kept.reused
     assert torch.equal(kept.loaded.train.inputs, wanted)
@@ -412,20 +418,7 @@ def test_what_a_stop_left_and_was_damaged_since_is_not_taken_up(cache_folder: Pa
     wanted = made(described()).loaded.train.inputs.clone()
     shutil.rmtree(cache_folder)
     computing(described(), 3)
-    [entry] = (cache_folder / "features").iterdir()
-    values, about = entry / "values", entry / "about.json"
-    content = values.read_bytes()
-    if damage == "a flipped bit":
-        values.write_bytes(content[:5000] + bytes([content[5000] ^ 4]) + content[5001:])
-    elif damage == "cut short":
-        values.write_bytes(content[:-4])
-    elif damage == "no JSON":
-        about.write_text("[" * 100_000)
-    elif damage == "a folder":
-        values.unlink()
-        values.mkdir()
-    else:
-        about.write_text(json.dumps(json.loads(about.read_text()) | {"batch": 7}))
+    damaged(cache_folder, damage)
     kept, batches = computing(described())
     assert kept is not None
     assert torch.equal(kept.loaded.train.inputs, wanted)

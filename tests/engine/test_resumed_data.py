@@ -206,7 +206,7 @@ def test_the_name_of_photographs_is_of_names_labels_parts_and_sizes(tmp_path):
     def name(folder: Path) -> str | None:
         from engine.calls import parse_call
 
-        return build_source(parse_call('ImageFolder("pets", size=8)')).load(Place(folder)).digest
+        return build_source(parse_call('ImageFolder("pets", size=8)')).load(Place(folder)).digest()
 
     counts = {"cat": 3, "dog": 3}
     for part in ("train", "val"):

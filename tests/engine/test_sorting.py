@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from engine.data import placing, sorting
 from engine.data.placing import Way
-from engine.data.sorting import PATTERN, RECORD, Asked, Plan, _sizes, carry_out, plan_split, read_plan, undo
+from engine.data.sorting import _sizes, carry_out, plan_split, undo
+from engine.data.split_plan import PATTERN, RECORD, Asked, Plan, read_plan
 from engine.errors import LayerlabError, RequestError, RunError
 
 WAYS: tuple[Way, ...] = ("copy", "link", "move")
@@ -407,7 +408,7 @@ def test_two_splits_at_once_end_with_every_file_in_its_place(tmp_path: Path, by:
     source, destination = flat(tmp_path / "all", 150), tmp_path / "sorted"
     before = contents(source)
     text = (
-        "import sys, pathlib, time; from engine.data.sorting import *\n"
+        "import sys, pathlib, time; from engine.data.sorting import *; from engine.data.split_plan import *\n"
         f"plan = plan_split(pathlib.Path({str(destination)!r}), Asked({str(source)!r}, 0.2, 0.1, PATTERN, {by!r}, 0))\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         f"carry_out(pathlib.Path({str(destination)!r}), plan)"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from engine.calls import Call
     from engine.data.info import Place, Progress
     from engine.data.samples import Samples
-    from engine.data.sorting import Plan
+    from engine.data.split_plan import Plan
     from engine.data.survey import Survey
 
 # Classes that are told one by one.
@@ -80,7 +80,8 @@ def split(
         return
     if destination is None:
         raise RequestError(f"where to? layerlab data split {source} DST makes DST/training, DST/validation")
-    from engine.data.sorting import PATTERN, Asked, carry_out, plan_split
+    from engine.data.sorting import carry_out, plan_split
+    from engine.data.split_plan import PATTERN, Asked
     from tui.output import print_json, say
 
     # What is sorted need not be data yet, so that it is not looked for there; but people who see it there try it.
