@@ -42,14 +42,21 @@ def _palette() -> tuple[list[Pixel], NDArray[Any]]:
     """The colours that rich writes to such a terminal: what to ask for to get each, and where each is in CIELAB."""
     import numpy as np
     from rich.color import Color, ColorSystem
+    from rich.color_triplet import ColorTriplet
 
+    cube = (0, 95, 135, 175, 215, 255)
+    own = [Color.from_ansi(number).get_truecolor() for number in range(16, 256)]
+    # rich rounds what is nearly grey on a scale of its own, which does not meet all of the terminal's greys: some come
+    # out only where another grey is asked for, those of the colour cube only where it is tinted a little.
+    greys = [(level, level, level) for level in range(256)]
+    tinted = [(max(level - 19, 0), level, min(level + 19, 255)) for level in cube]
     asked: dict[Pixel, Pixel] = {}
-    for number in range(16, 256):  # the first sixteen are what the person's own terminal makes of them
-        wanted = Color.from_ansi(number).get_truecolor()
-        written = Color.from_triplet(wanted).downgrade(ColorSystem.EIGHT_BIT)
+    for wanted in (*own, *greys, *tinted):
+        written = Color.from_triplet(ColorTriplet(*wanted)).downgrade(ColorSystem.EIGHT_BIT)
+        # The first sixteen are what the person's own terminal makes of them.
         if written.number is not None and written.number >= 16:
-            got = written.get_truecolor()
-            asked.setdefault((got.red, got.green, got.blue), (wanted.red, wanted.green, wanted.blue))
+            red, green, blue = written.get_truecolor()
+            asked.setdefault((red, green, blue), (wanted[0], wanted[1], wanted[2]))
     return list(asked.values()), _lab(np.array(list(asked)))
 
 
