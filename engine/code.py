@@ -18,11 +18,11 @@ from engine.check import Report, has_batch_norm, training_samples
 from engine.code_augment import augment_code, augment_imports, mixes
 from engine.code_backbone import auxiliary_shares
 from engine.code_data import data_imports, load_code, normalise_code, split_code
+from engine.code_freezing import Freezing
 from engine.code_loop import Recipe, loop_code
 from engine.code_network import imports_of, network_code, own_classes, plain
 from engine.data.info import DataInfo
 from engine.errors import RequestError
-from engine.freezing import never_trained, trained
 from engine.losses import RULES
 from engine.metrics import higher_is_better
 from engine.nodes import Propagation
@@ -46,11 +46,9 @@ def pytorch_code(report: Report, data_folder: Path = Path("data")) -> str:
     if experiment.task.name not in TASKS:
         raise RequestError(f"code is written for {' and '.join(TASKS)}; the task is {experiment.task}")
     name, found = next(iter(report.propagations.items()))
-    if any(rule.begins > 1 or rule.lr_scale != 1.0 for rule in trained(found)):
-        raise RequestError("no code is written for thaw and lr_scale; leave them out")
-    recipe = _recipe(report)
+    freezing = Freezing(found)
+    recipe = _recipe(report, freezing)
     parts = ["x_train", *(["x_val"] if recipe.validates else []), *(["test_inputs"] if recipe.tests else [])]
-    without = frozenset(row.path for row in found.rows if row.parameters == 0)
     blocks = [
         _head(experiment),
         _imports(report),
@@ -64,13 +62,13 @@ def pytorch_code(report: Report, data_folder: Path = Path("data")) -> str:
         augment_code(experiment, info),
         _loader(report),
         "# Network\ntorch.manual_seed(SEED)\n"
-        + network_code(found.nodes, without, experiment.networks[name].init)
+        + network_code(found, experiment.networks[name].init)
         + "network.to(DEVICE)\n",
         "# Loss, optimizer, schedule\n"
         + _criterion(report)
         + _auxiliary(report)
-        + _optimizer(report)
-        + _scheduler(experiment),
+        + _optimizer(experiment, freezing)
+        + _scheduler(experiment, freezing),
         loop_code(recipe),
     ]
     return _joined([block.strip("\n") for block in blocks if block.strip()])
@@ -122,7 +120,7 @@ def _device(name: str) -> str:
     return f'DEVICE = torch.device("{name}")\n'
 
 
-def _recipe(report: Report) -> Recipe:
+def _recipe(report: Report, freezing: Freezing) -> Recipe:
     """What the loop has to know, worked out once."""
     experiment, info = report.experiment, report.info
     validation = experiment.data.validation.name
@@ -151,8 +149,10 @@ def _recipe(report: Report) -> Recipe:
         precision=experiment.precision,
         ema=experiment.ema,
         patience=experiment.early_stopping,
-        frozen=_something_frozen(report),
-        still=_still(report),
+        frozen=freezing.something_frozen,
+        still=freezing.still,
+        thaws=bool(freezing.thawed),
+        shares=bool(freezing.shares),
         evaluated_at_once="BATCH_SIZE" if experiment.data.source.name in photographs.SOURCES else "1000",
     )
 
@@ -276,44 +276,45 @@ def _target_steps(form: str, info: DataInfo, report: Report) -> list[str]:
     return steps
 
 
-def _something_frozen(report: Report) -> bool:
-    rows = [row for found in report.propagations.values() for row in found.rows]
-    return any(row.trainable < row.parameters for row in rows) or bool(_still(report))
-
-
-def _still(report: Report) -> tuple[str, ...]:
-    """The frozen layers without parameters, but for those in others that are frozen."""
-    found = next(iter(report.propagations.values()))
-    frozen, empty = never_trained(found), {row.path for row in found.rows if not row.parameters}
-    return tuple(path for path in frozen if path in empty and not any(path.startswith(f"{one}.") for one in frozen))
-
-
-def _optimizer(report: Report) -> str:
-    experiment = report.experiment
+def _optimizer(experiment: Experiment, freezing: Freezing) -> str:
     call = experiment.optimizer
     given = dict(_given("optimizers", call))
     if call.name == "LBFGS":
         given.setdefault("line_search_fn", "strong_wolfe")
     texts = "".join(f", {name}={plain(value)}" for name, value in given.items())
-    trained = "parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]\n"
-    if call.name == "Muon":
-        return (
-            f"{trained}# Muon takes the matrices, AdamW everything else.\n"
-            f"optimizer = torch.optim.Muon([p for p in parameters if p.ndim == 2]{texts})\n"
-            "other_optimizer = torch.optim.AdamW([p for p in parameters if p.ndim != 2])\n"
-        )
-    if not _something_frozen(report):
+    if call.name != "Muon" and not freezing.something_frozen and not freezing.shares:
         return f"optimizer = torch.optim.{call.name}(network.parameters(){texts})\n"
-    return f"{trained}optimizer = torch.optim.{call.name}(parameters{texts})\n"
+    lines = "".join(f"{line}\n" for line in freezing.thaw_lines())
+    if freezing.shares:
+        lines += freezing.share_lines(scheduled=experiment.scheduler is not None)
+    later = " or name.startswith(sum(THAWED.values(), ()))" if freezing.thawed else ""
+    lines += f"trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad{later}]\n"
+    if call.name != "Muon":
+        return lines + _grouped("optimizer", call.name, "trained", texts, freezing)
+    return (
+        f"{lines}# Muon takes the matrices, AdamW everything else.\n"
+        "matrices = [(name, p) for name, p in trained if p.ndim == 2]\n"
+        "others = [(name, p) for name, p in trained if p.ndim != 2]\n"
+        + _grouped("optimizer", "Muon", "matrices", texts, freezing)
+        + _grouped("other_optimizer", "AdamW", "others", "", freezing)
+    )
 
 
-def _scheduler(experiment: Experiment) -> str:
+def _grouped(name: str, kind: str, parameters: str, arguments: str, freezing: Freezing) -> str:
+    """The line that makes an optimizer of parameters and their names."""
+    if freezing.shares:
+        return f"{name} = scaled(torch.optim.{kind}(in_groups({parameters}){arguments}))\n"
+    return f"{name} = torch.optim.{kind}([p for _, p in {parameters}]{arguments})\n"
+
+
+def _scheduler(experiment: Experiment, freezing: Freezing) -> str:
     call = experiment.scheduler
     if call is None:
         return ""
-    made = f"scheduler = {_schedule(call, experiment, 'optimizer')}\n"
-    if experiment.optimizer.name == "Muon":
-        made += f"other_scheduler = {_schedule(call, experiment, 'other_optimizer')}\n"
+    made = ""
+    for start in ("", "other_") if experiment.optimizer.name == "Muon" else ("",):
+        made += f"{start}scheduler = {_schedule(call, experiment, f'{start}optimizer')}\n"
+        made += f"keep_shares({start}optimizer)\n" if freezing.shares else ""
     return made
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from engine.backbone_rows import measured
-from engine.backbones import below, chosen_parameters, head_paths, transforms_input
+from engine.backbones import head_paths, transforms_input
 from engine.errors import RequestError
 from engine.losses import AUXILIARY
 from engine.nodes import Node
@@ -80,38 +79,6 @@ def arguments(node: Node) -> list[tuple[str, object]]:
     elif name.startswith("maxvit"):
         found.append(("input_size", tuple(given["input_shape"][-2:])))
     return found
-
-
-def frozen_lines(node: Node) -> list[str]:
-    """The lines that keep from training what is frozen."""
-    found = measured(node)
-    paths = [path for path, _ in found.parameters]
-    which: Any = node.arguments.get("frozen", "none")
-    still = chosen_parameters(paths, ["", *found.module_paths], which, found.heads)
-    if not still:
-        return []
-    trained = _modules([path for path in paths if path not in set(still)], still, found.module_paths)
-    frozen = _modules(still, [path for path in paths if path not in set(still)], found.module_paths)
-    word, names = ("", trained) if len(trained) <= len(frozen) else ("not ", frozen)
-    texts = ", ".join(f'"{name}"' for name in names) + ("," if len(names) == 1 else "")
-    return [
-        f'for name, parameter in network.get_submodule("{node.path}").named_parameters():',
-        f"    parameter.requires_grad = {word}name.startswith(({texts}))",
-    ]
-
-
-def _modules(chosen: Iterable[str], others: Iterable[str], modules: Iterable[str]) -> list[str]:
-    """The largest modules that hold chosen parameters alone, as beginnings of names; else single parameters."""
-    other = list(others)
-    pure = [module for module in modules if not any(below(path, (module,)) for path in other)]
-    names: list[str] = []
-    for path in chosen:
-        if not path.startswith(tuple(names)):
-            parts = path.split(".")
-            above = (".".join(parts[:end]) for end in range(1, len(parts)))
-            module = next((module for module in above if module in pure), None)
-            names.append(path if module is None else f"{module}.")
-    return names
 
 
 def auxiliary_shares(nodes: tuple[Node, ...]) -> tuple[float, ...]:

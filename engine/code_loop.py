@@ -12,8 +12,9 @@ class Recipe:
     `validates` and `tests` say which parts there are beside the training part (`x_val`, `test_inputs`); `predict` is
     the expression that makes predictions of `outputs`; `monitor` decides which epoch is best; `plateau` is the metric
     that a schedule waits on, "" without one; `scheduled` is "step", "epoch" or ""; `evaluated_at_once` is how many
-    samples an evaluation takes through the network together; `frozen` says whether something never trains, and `still`
-    names layers among that which have no parameters to tell it by.
+    samples an evaluation takes through the network together; `frozen` says whether something does not train at first,
+    and `still` names layers among that which have no parameters to tell it by; `thaws` says whether something begins to
+    train later (THAWED), `shares` whether something has a share of the learning rate to keep to (`keep_shares`).
     """
 
     validates: bool
@@ -36,6 +37,8 @@ class Recipe:
     patience: int | None
     frozen: bool = False
     still: tuple[str, ...] = ()
+    thaws: bool = False
+    shares: bool = False
     evaluated_at_once: str = "1000"
 
     @property
@@ -59,7 +62,7 @@ def _before(recipe: Recipe) -> str:
     if recipe.precision == "fp16":
         lines.append("scaler = torch.amp.GradScaler()")
     if recipe.frozen:
-        lines.append(_set_training(recipe.still))
+        lines.append(_set_training(recipe))
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -75,14 +78,38 @@ def set_training(model):
 '''
 
 
-def _set_training(still: tuple[str, ...]) -> str:
-    if not still:
+def _set_training(recipe: Recipe) -> str:
+    if not recipe.still:
         return f"{_SET_TRAINING}\n\nset_training(network)"
-    paths = ", ".join(f'"{path}"' for path in still) + ("," if len(still) == 1 else "")
+    paths = ", ".join(f'"{path}"' for path in recipe.still)
     return (
-        f"{_SET_TRAINING}    # Without parameters, and frozen all the same.\n"
-        f"    for path in ({paths}):\n        model.get_submodule(path).eval()\n\n\nset_training(network)"
+        f"# Frozen layers without parameters.\nstill = [{paths}]\n{_SET_TRAINING}"
+        "    for path in still:\n        model.get_submodule(path).eval()\n\n\nset_training(network)"
     )
+
+
+_THAW = """if epoch in THAWED:
+    for name, parameter in network.named_parameters():
+        if name.startswith(THAWED[epoch]):
+            parameter.requires_grad = True
+"""
+
+
+def _thaw(recipe: Recipe) -> list[str]:
+    """What begins to train with an epoch."""
+    if not recipe.thaws:
+        return []
+    still = ['    still = [path for path in still if f"{path}." not in THAWED[epoch]]'] if recipe.still else []
+    return [*_THAW.splitlines(), *still, "    set_training(network)"]
+
+
+def _scheduled(recipe: Recipe, waits: str = "") -> list[str]:
+    """The steps of the schedules."""
+    lines = []
+    for start in ("", "other_")[: recipe.optimizers]:
+        lines.append(f"{start}scheduler.step({waits})")
+        lines += [f"keep_shares({start}optimizer)"] if recipe.shares else []
+    return lines
 
 
 def _evaluate(recipe: Recipe) -> str:
@@ -118,7 +145,7 @@ def _evaluate(recipe: Recipe) -> str:
 def _epochs(recipe: Recipe) -> str:
     start = '-float("inf")' if recipe.higher else 'float("inf")'
     lines = [f"best, best_epoch, best_weights = {start}, 0, None", "for epoch in range(1, EPOCHS + 1):"]
-    body = ["total, count = 0.0, 0", "for number, (inputs, targets) in enumerate(train_loader):"]
+    body = [*_thaw(recipe), "total, count = 0.0, 0", "for number, (inputs, targets) in enumerate(train_loader):"]
     body += [f"    {line}" for line in _step(recipe)]
     body.append('metrics = {"train/loss": total / count}')
     if recipe.monitor.startswith("train/") and recipe.monitor != "train/loss":
@@ -126,10 +153,7 @@ def _epochs(recipe: Recipe) -> str:
     if recipe.validates:
         body.append(_measured(recipe, "val", "x_val", "y_val"))
     if recipe.scheduled == "epoch":
-        waits = f'metrics["{recipe.plateau}"]' if recipe.plateau else ""
-        body.append(f"scheduler.step({waits})")
-        if recipe.optimizers > 1:
-            body.append(f"other_scheduler.step({waits})")
+        body += _scheduled(recipe, f'metrics["{recipe.plateau}"]' if recipe.plateau else "")
     better = ">" if recipe.higher else "<"
     body += [
         'print(epoch, "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))',
@@ -155,9 +179,7 @@ def _step(recipe: Recipe) -> list[str]:
     clears = ["optimizer.zero_grad()"] + (["other_optimizer.zero_grad()"] if recipe.optimizers > 1 else [])
     counted = ["total += loss.item() * len(inputs)", "count += len(inputs)"]
     average = ["average.update_parameters(network)"] if recipe.ema is not None else []
-    scheduled = ["scheduler.step()"] if recipe.scheduled == "step" else []
-    if scheduled and recipe.optimizers > 1:
-        scheduled.append("other_scheduler.step()")
+    scheduled = _scheduled(recipe) if recipe.scheduled == "step" else []
     if recipe.closure:
         inner = [*clears, *_loss(recipe), "loss.backward()", *_clips(recipe), "return loss"]
         lines += ["", "def closure():", *(f"    {line}" for line in inner), ""]

@@ -8,9 +8,10 @@ from engine import code_backbone, layers
 from engine.build import initialised
 from engine.calls import Call, Table, format_value
 from engine.catalogue import bind, find
+from engine.code_freezing import Freezing
 from engine.errors import RequestError
 from engine.freezing import backbone_nodes
-from engine.nodes import Node, is_container
+from engine.nodes import Node, Propagation, is_container
 from engine.preprocessing import asked
 
 LINE = 96
@@ -112,15 +113,15 @@ def every(nodes: Iterable[Node]) -> Iterable[Node]:
         yield from every(value for value in node.arguments.values() if isinstance(value, Node))
 
 
-def network_code(nodes: tuple[Node, ...], without: frozenset[str], init: Call | None) -> str:
-    """`network = nn.Sequential(...)`, and how its weights begin where that is not PyTorch's own way.
-
-    `without` are the paths of the layers that have no weights."""
+def network_code(propagation: Propagation, init: Call | None) -> str:
+    """`network = nn.Sequential(...)`, how its weights begin where that is not PyTorch's own way, and what is frozen."""
+    nodes = propagation.nodes
+    without = frozenset(row.path for row in propagation.rows if row.parameters == 0)
     lines = ["network = nn.Sequential("]
     for node in nodes:
         lines += _indented(module(node), 4, ",")
     lines.append(")")
-    return "\n".join([*lines, *_begin(nodes, without, init)]) + "\n"
+    return "\n".join([*lines, *_begin(nodes, without, init), *Freezing(propagation).frozen_lines()]) + "\n"
 
 
 def module(node: Node) -> str:
@@ -211,8 +212,10 @@ def _indented(text: str, by: int, end: str = "") -> list[str]:
 
 
 def _begin(nodes: tuple[Node, ...], without: frozenset[str], init: Call | None) -> list[str]:
-    """Initialisers and frozen layers. Raises RequestError where an initialiser would undo trained weights: a run reads
-    these after it, and the script before it."""
+    """Initialisers; `without` are the paths of the layers that have no weights.
+
+    Raises RequestError where one would undo trained weights: a run reads these after it, and the script before it.
+    """
     trained = {node.path for node in backbone_nodes(nodes) if asked(node) is not None}
     lines: list[str] = []
     chosen: dict[Call, list[str]] = {}
@@ -233,8 +236,4 @@ def _begin(nodes: tuple[Node, ...], without: frozenset[str], init: Call | None) 
             '        if parameter.dim() >= 2 and "weight" in name.rpartition(".")[2]:',
             f"            nn.init.{entry.name}(parameter{arguments})",
         ]
-    frozen = [node.path for node in every(nodes) if node.call.get("frozen") is True]
-    for node in backbone_nodes(nodes):
-        lines += code_backbone.frozen_lines(node)
-    lines += [f'network.get_submodule("{path}").requires_grad_(False)' for path in frozen]
     return lines

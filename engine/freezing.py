@@ -46,13 +46,18 @@ class Rule:
 def rules(network: nn.Module, propagation: Propagation) -> dict[str, Rule]:
     """The rule of every parameter, by its name in the network; every parameter has exactly one."""
     found: dict[str, Rule] = {}
-    by_path = dict(_rules(propagation.nodes, Rule("")))
+    by_path = dict(by_layer(propagation))
     for name, _ in network.named_parameters():
         path = name
         while path and path not in by_path:
             path = path.rpartition(".")[0]
         found[name] = by_path.get(path, Rule(""))
     return found
+
+
+def by_layer(propagation: Propagation) -> list[tuple[str, Rule]]:
+    """The rule of every layer, by its path, those that hold others included, and of every parameter of a Backbone."""
+    return list(_rules(propagation.nodes, Rule("")))
 
 
 def _rules(nodes: Sequence[Node], outer: Rule) -> Iterator[tuple[str, Rule]]:
@@ -171,7 +176,7 @@ def thaw(network: nn.Module, propagation: Propagation, epoch: int) -> dict[str, 
         if not trains:
             parameter.grad = None
     layers = dict(network.named_modules())
-    for path, layer in _rules(propagation.nodes, Rule("")):
+    for path, layer in by_layer(propagation):
         if path in layers:
             note_frozen(layers[path], layer.begins > epoch)
     return begun
@@ -207,7 +212,7 @@ def _of_rows(propagation: Propagation) -> Iterator[tuple[str, Rule, int]]:
     sizes = {row.path: row.parameters for row in propagation.rows if row.path not in holders}
     for node in backbone_nodes(propagation.nodes):
         sizes |= {f"{node.path}.{path}": size for path, size in measured(node).parameters}
-    for path, rule in _rules(propagation.nodes, Rule("")):
+    for path, rule in by_layer(propagation):
         size, above = sizes.get(path, 0), path if sizes.get(path) else ""
         while above:
             if above in rows:
@@ -217,14 +222,14 @@ def _of_rows(propagation: Propagation) -> Iterator[tuple[str, Rule, int]]:
 
 def thawed(propagation: Propagation, epoch: int) -> tuple[str, ...]:
     """The paths of what begins to train with an epoch, in the order of the network."""
-    begin = (rule.path for _, rule in _rules(propagation.nodes, Rule("")) if 1 < rule.begins == epoch)
+    begin = (rule.path for _, rule in by_layer(propagation) if 1 < rule.begins == epoch)
     return tuple(dict.fromkeys(begin))
 
 
 def never_trained(propagation: Propagation) -> tuple[str, ...]:
     """The paths of all layers that are frozen for good, those without parameters included, and of the parameters of
     Backbones that are."""
-    return tuple(path for path, rule in _rules(propagation.nodes, Rule("")) if rule.begins == NEVER)
+    return tuple(path for path, rule in by_layer(propagation) if rule.begins == NEVER)
 
 
 def trained(propagation: Propagation) -> list[Rule]:
@@ -233,7 +238,7 @@ def trained(propagation: Propagation) -> list[Rule]:
     for path in containers(propagation.nodes):
         holding[path] = False
     # A Backbone's rules are those of its parameters, which have no rows.
-    found = [rule for path, rule in _rules(propagation.nodes, Rule("")) if holding.get(path, True)]
+    found = [rule for path, rule in by_layer(propagation) if holding.get(path, True)]
     return [rule for rule in found if rule.begins < NEVER]
 
 
