@@ -253,14 +253,19 @@ class LayerlabApp(TypeAhead):
     # ------------------------------------------------------------------ news for the screen in view
 
     def workspace(self) -> Workspace | None:
-        """The screen of panels that is in view, also while a dialogue stands over it."""
+        """The screen of panels that is in view, also while a dialogue stands over it.
+
+        None while the application is being taken down: timers and threads have news then, and no screen holds anything.
+        """
+        if not self.is_running:
+            return None
         found = next((screen for screen in reversed(self.screen_stack) if isinstance(screen, Workspace)), None)
         return found if found is not None and found.is_mounted else None
 
     def show(self) -> None:
-        """Draw all of the screen in view; a check may answer when it is being taken down and holds nothing any more."""
+        """Draw all of the screen in view."""
         screen = self.workspace()
-        if screen is not None and screen.children:
+        if screen is not None:
             screen.show()
             screen.show_notice(*self.notices())
             screen.show_header()

@@ -14,6 +14,7 @@ from engine.events import CheckpointSaved, EpochEnded
 from tests.tui.fake_training import RUN, FakeTraining, application, screen_text, until
 from tui.app import LayerlabApp
 from tui.screens.train import STOPS
+from tui.screens.workspace import Workspace
 from tui.widgets.layer_table import LayerTable
 from tui.widgets.metrics_table import MetricsTable
 
@@ -332,3 +333,29 @@ async def test_the_footer_names_only_what_can_be_done_and_the_palette_the_rest(t
         await until(pilot, lambda: "learning rate" in screen_text(app) and len(app.screen_stack) == 2)
         await pilot.press(*["backspace"] * 6, *"0.5", "enter")
         await until(pilot, lambda: [request.value for request in training.requests] == [0.5])
+
+
+async def test_news_that_come_while_the_application_ends_draw_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its timer ticks, and threads answer, until the last of its screens is gone."""
+    app, _ = application(tmp_path)
+    prune, ticks = app._prune, []
+
+    async def ticking(*nodes: Any, **more: Any) -> None:
+        await prune(*nodes, **more)
+        if not app.is_running:
+            training_of(app).epoch(2 + len(ticks))
+            ticks.append(app.screen_stack)
+            app._tick()
+            app.show()
+            app.tell("a check has answered")
+            app.queue_changed()
+            for screen in app.screen_stack:
+                if isinstance(screen, Workspace):
+                    screen.show_header()
+
+    monkeypatch.setattr(app, "_prune", ticking)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await begin(pilot, app, epochs=1)
+    assert ticks

@@ -228,8 +228,8 @@ class Workspace(Screen[None]):
 
     def show_header(self) -> None:
         app = self.app
-        if not self.is_running:
-            # News that came while the application ends.
+        if not app.is_running:
+            # News that came while the application ends: nothing holds anything any more.
             return
         counts = {"runs": len(app.stored.rows), "compare": len(app.marks), "train": len(app.running.queue)}
         self.query_one(Header).show(self.where, self.subject(), app.running.live, counts)
