@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from pathlib import Path
 
 # Before torch is imported, here and in the processes that tests start: on networks as small as these a second thread
@@ -12,6 +13,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import pytest
+
+# What a shell starts in the background ignores ctrl+c, and so would all that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # As hypothesis itself does on a machine that it takes for one of CI: how long an example takes says more about what
 # else runs there than about the code. The first text alone costs more than a second in a new clone.
