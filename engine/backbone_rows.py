@@ -111,8 +111,6 @@ def check_input(name: str, weights: str | None, shape: tuple[int, ...], inputs: 
             str(exact),
         )
     step = next((step for start, step in SIZE_STEPS.items() if name.startswith(start)), None)
-    if name == "vit_h_14":
-        step = 14
     if step is not None and (height != width or height % step or not height):
         near = max(round(min(height, width) / step), 1) * step
         raise Misfit("size", f"it wants squares whose side is a multiple of {step}, such as {near} × {near}", str(near))

@@ -250,9 +250,7 @@ def check_module(path: str, modules: Iterable[str], name: str, parameters: Itera
         raise RequestError(f"{name} has no module '{path}'; {hint}")
 
 
-def frozen_paths(
-    model: nn.Module, frozen: str | tuple[str, ...], heads: tuple[str, ...] = (), name: str = "the model"
-) -> tuple[str, ...]:
+def frozen_paths(model: nn.Module, frozen: str | tuple[str, ...], heads: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The paths of the parameters that `frozen` keeps from training, in the order of the model.
 
     `heads` are the modules that "all" leaves out (see `head_paths`), and "to:MODULE" where that module is in none of
@@ -260,7 +258,7 @@ def frozen_paths(
     """
     modules = [path for path, _ in model.named_modules()]
     parameters = [path for path, _ in model.named_parameters()]
-    return chosen_parameters(parameters, modules, frozen, heads, name)
+    return chosen_parameters(parameters, modules, frozen, heads)
 
 
 def chosen_parameters(

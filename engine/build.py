@@ -20,7 +20,8 @@ from engine.catalogue import bind, find, reserved
 from engine.errors import RequestError, RunError
 from engine.freezing import backbone_nodes
 from engine.nodes import Node, Problem, Propagation, construct
-from engine.weights import State, fill
+from engine.weight_filling import State
+from engine.weights import fill
 
 if TYPE_CHECKING:
     from engine.spec import Experiment

@@ -19,7 +19,8 @@ from engine.errors import RequestError
 from engine.feature_cache import Kept, Origin, features
 from engine.features import Reason, frozen_prefix, rest
 from engine.spec import Experiment
-from engine.weights import State, loaded
+from engine.weight_filling import State
+from engine.weights import loaded
 
 if TYPE_CHECKING:
     from engine.check import Report

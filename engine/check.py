@@ -284,14 +284,14 @@ def _recipe_problem(
         ):
             raise RequestError(f'{experiment.optimizer.name} cannot train in "fp16"; use "fp32" or "bf16"')
         where = "monitor"
-        _check_monitor(experiment, task, info, has_val)
+        _check_monitor(experiment, info, has_val)
     except LayerlabError as problem:
         call = calls.get(where)
         return Problem(where, "" if call is None else str(call), str(problem), None)
     return None
 
 
-def _check_monitor(experiment: Experiment, task: Task, info: DataInfo, has_val: bool) -> None:
+def _check_monitor(experiment: Experiment, info: DataInfo, has_val: bool) -> None:
     if experiment.monitor is None:
         return
     part, _, name = experiment.monitor.partition("/")

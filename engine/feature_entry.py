@@ -130,7 +130,7 @@ def stored(key: str, prefix: Prefix, parts: Sequence[Part]) -> Found | None:
             raise ValueError("it is not what it should be")
         # Copied where somebody writes to it, so the file stays what it is.
         mapped = np.memmap(values, np.float32, "c", shape=(sum(counts), *prefix.shape))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except cache_folder.DAMAGED:
         hold.close()
         cache_folder.throw_away(KIND, key)
         return None
@@ -175,7 +175,7 @@ def _begun(key: str, prefix: Prefix, batch: int) -> _Begun | None:
         if about["batch"] != batch or _crc32(hold.folder / "values", samples * _row_bytes(prefix)) != about["crc32"]:
             raise ValueError("it is not what it should be")
         return _Begun(hold, _Done(int(samples), about["crc32"], about["seconds"]))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except cache_folder.DAMAGED:
         hold.close()
         cache_folder.throw_away(KIND, _name(key))
         return None

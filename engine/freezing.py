@@ -12,13 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from torch import nn
 
 from engine.calls import Table
 from engine.catalogue import reserved
-from engine.errors import RequestError
 from engine.nodes import Node, Propagation, note_frozen
 
 NEVER = math.inf
@@ -55,9 +55,10 @@ def rules(network: nn.Module, propagation: Propagation) -> dict[str, Rule]:
     return found
 
 
-def by_layer(propagation: Propagation) -> list[tuple[str, Rule]]:
+@lru_cache(maxsize=8)
+def by_layer(propagation: Propagation) -> tuple[tuple[str, Rule], ...]:
     """The rule of every layer, by its path, those that hold others included, and of every parameter of a Backbone."""
-    return list(_rules(propagation.nodes, Rule("")))
+    return tuple(_rules(propagation.nodes, Rule("")))
 
 
 def _rules(nodes: Sequence[Node], outer: Rule) -> Iterator[tuple[str, Rule]]:
@@ -81,13 +82,12 @@ def _rules(nodes: Sequence[Node], outer: Rule) -> Iterator[tuple[str, Rule]]:
 
 def _backbone_rules(node: Node, outer: Rule) -> Iterator[tuple[str, Rule]]:
     """A rule for each parameter of a Backbone, as the whole of it was measured: what is trained may be a part of it."""
-    from engine.backbone_shapes import measure
-    from engine.backbones import chosen_parameters, head_paths
+    from engine.backbone_rows import measured
+    from engine.backbones import chosen_parameters
 
     given: Mapping[str, Any] = node.arguments
-    name, until, weights = given["name"], given.get("until"), given.get("weights", "DEFAULT")
-    found = measure(name, weights, until, given["num_classes"], given["input_shape"], given["auxiliary"])
-    heads = () if until is not None else head_paths(name)
+    name, found = given["name"], measured(node)
+    heads = found.heads
     parameters, modules = [path for path, _ in found.parameters], ["", *found.module_paths]
 
     frozen = set(chosen_parameters(parameters, modules, given.get("frozen", "none"), heads, name))
@@ -127,21 +127,10 @@ def _nearest(scales: Mapping[str, float], path: str) -> float | None:
 
 
 def thawing(node: Node) -> list[tuple[int, tuple[str, ...]]]:
-    """What a Backbone thaws, in the order of the epochs: modules by their paths, or "all". Raises RequestError."""
+    """What a Backbone thaws, in the order of the epochs: modules by their paths, or "all"."""
     table = node.arguments.get("thaw")
-    found: list[tuple[int, tuple[str, ...]]] = []
-    for epoch, what in table.items if isinstance(table, Table) else ():
-        if not isinstance(epoch, int) or epoch < 2:
-            raise RequestError(f"`{node.call}`: thaw wants epochs, from 2, before each colon, found {epoch!r}")
-        modules = what if isinstance(what, tuple) else (what,)
-        texts = tuple(module for module in modules if isinstance(module, str))
-        if not texts or len(texts) < len(modules):
-            raise RequestError(
-                f"`{node.call}`: thaw wants modules, such as {{{epoch}: 'layer4'}}, {{{epoch}: ('layer3', 'layer4')}} "
-                f"or {{{epoch}: 'all'}}"
-            )
-        found.append((epoch, texts))
-    return sorted(found, key=lambda item: item[0])
+    items: Any = table.items if isinstance(table, Table) else ()
+    return sorted((epoch, what if isinstance(what, tuple) else (what,)) for epoch, what in items)
 
 
 def parameter_groups(network: nn.Module, propagation: Propagation) -> list[Group]:
@@ -220,10 +209,9 @@ def _of_rows(propagation: Propagation) -> Iterator[tuple[str, Rule, int]]:
             above = above.rpartition(".")[0]
 
 
-def thawed(propagation: Propagation, epoch: int) -> tuple[str, ...]:
-    """The paths of what begins to train with an epoch, in the order of the network."""
-    begin = (rule.path for _, rule in by_layer(propagation) if 1 < rule.begins == epoch)
-    return tuple(dict.fromkeys(begin))
+def epochs(propagation: Propagation) -> frozenset[int]:
+    """With which epochs something begins to train, the first left out."""
+    return frozenset(int(rule.begins) for _, rule in by_layer(propagation) if 1 < rule.begins < NEVER)
 
 
 def never_trained(propagation: Propagation) -> tuple[str, ...]:

@@ -60,9 +60,12 @@ class Node:
     output_shape: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Propagation:
-    """What came of a stack: rows and nodes up to the first problem. `output_shape` is None where there is one."""
+    """What came of a stack: rows and nodes up to the first problem. `output_shape` is None where there is one.
+
+    Each is equal to itself alone, and can be remembered by.
+    """
 
     rows: tuple[Row, ...]
     nodes: tuple[Node, ...]

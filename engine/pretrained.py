@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine import freezing
 from engine.backbone_rows import measured
 from engine.data.info import DataInfo, Missing, Place, Source
-from engine.errors import RequestError
 from engine.nodes import Problem, Propagation
 from engine.preprocessing import asked, preprocessing, size_warning
 from engine.spec import Experiment
@@ -31,16 +29,15 @@ class Pretrained:
 
 
 def pretrained(propagations: Mapping[str, Propagation]) -> Pretrained:
-    """What is known of the networks of an experiment; the schedule only where it can be read."""
+    """What is known of the networks of an experiment."""
     thaws: dict[str, tuple[tuple[int, int], ...]] = {}
     heads: dict[str, tuple[str, ...]] = {}
     shares: dict[str, tuple[float, ...]] = {}
     for name, found in propagations.items():
         prefix = f"{name}." if len(propagations) > 1 else ""
         heads |= {f"{prefix}{node.path}": measured(node).heads for node in freezing.backbone_nodes(found.nodes)}
-        with suppress(RequestError):  # a Problem says what is wrong with it
-            thaws |= {f"{prefix}{path}": epochs for path, epochs in freezing.schedule(found).items()}
-            shares |= {f"{prefix}{path}": scales for path, scales in freezing.shares(found).items()}
+        thaws |= {f"{prefix}{path}": epochs for path, epochs in freezing.schedule(found).items()}
+        shares |= {f"{prefix}{path}": scales for path, scales in freezing.shares(found).items()}
     return Pretrained(thaws, heads, shares)
 
 
@@ -67,12 +64,7 @@ def pretrained_problem(
 
 
 def _freezing_problem(propagation: Propagation) -> Problem | None:
-    try:
-        rules = freezing.trained(propagation)
-    except RequestError as error:
-        node = next(freezing.backbone_nodes(propagation.nodes))
-        return Problem(node.path, str(node.call), str(error))
-    first = min(rules, key=lambda rule: rule.begins, default=None)
+    first = min(freezing.trained(propagation), key=lambda rule: rule.begins, default=None)
     # Where nothing ever trains, the optimizer says so.
     if first is None or first.begins == 1:
         return None

@@ -43,7 +43,7 @@ from engine.snapshot import Best
 from engine.spec import Experiment
 from engine.stepping import NonFiniteLoss, Stepper, set_training
 from engine.tasks import Outcome, Setting, Task
-from engine.weights import State
+from engine.weight_filling import State
 
 PROGRESS_SECONDS = 0.25
 
@@ -221,6 +221,8 @@ class Session:
     def _thaw(self) -> Iterator[Event]:
         """Let train what the epoch that begins, or goes on, says; tell what began with it."""
         for name in self.steppers:
+            if self.epoch + 1 not in freezing.epochs(self.propagations[name]):
+                continue
             begun = freezing.thaw(self.networks[name], self.propagations[name], self.epoch + 1)
             if begun:
                 self.gauge.training_changed()

@@ -26,15 +26,10 @@ from engine.data.info import FETCHING, Missing, NotFetched, Place
 from engine.errors import LayerlabError, RequestError, RunError
 from engine.freezing import backbone_nodes
 from engine.nodes import Node, Problem, Propagation, construct
-from engine.preprocessing import Preprocessing, asked, named_run, preprocessing
+from engine.preprocessing import asked, named_run
 from engine.run_weights import RunWeights, require_held, standard_size
 from engine.state_files import DamagedFile, read_state_dict
 from engine.weight_filling import State, fill_model, filled_anew, fitting, require_finite, without
-
-__all__ = [
-    "Preprocessing", "State", "WeightsFile", "asked", "fill", "load_weights", "loaded", "missing_weights",
-    "preprocessing", "weights_file", "weights_problem",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def engine_check(
     `store` holds the runs whose weights may be asked for; with `download` a run may fetch weights that are missing."""
     from engine.catalogue import allow as let_import
     from engine.check import check
-    from engine.data import Place
+    from engine.data.info import Place
 
     for module in allow:
         let_import(module)

@@ -33,11 +33,6 @@ def frozen_of(call: Call) -> object:
     return _named(call).get("frozen", "none")
 
 
-def until_of(call: Call) -> object:
-    """The module that a Backbone's call cuts it after; None where it is whole."""
-    return _named(call).get("until")
-
-
 def is_frozen(call: Call) -> bool:
     """Whether all of a layer is frozen; of a Backbone all but its head."""
     return frozen_of(call) == "all" if call.name == BACKBONE else call.get("frozen") is True

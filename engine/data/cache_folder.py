@@ -27,15 +27,25 @@ USUAL_GIB = 20.0
 SPARED = 256 * 1024**2
 _LOCK = "lock"
 _TEMPORARY = ".tmp-"
+# What reading an entry raises where it is damaged: JSON that is nested without end, too.
+DAMAGED = (OSError, ValueError, KeyError, TypeError, RecursionError)
 _ABANDONED = 3600.0  # seconds after which nobody is still at what is unfinished, where no lock can tell
 
 
 def cache_folder() -> Path:
-    """$LAYERLAB_CACHE, else $XDG_CACHE_HOME/layerlab, else ~/.cache/layerlab."""
-    if own := os.environ.get("LAYERLAB_CACHE"):
-        return Path(own).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "layerlab"
+    """layerlab's folder for what can be had again: $LAYERLAB_CACHE, else $XDG_CACHE_HOME/layerlab, else
+    ~/.cache/layerlab. RequestError where there is no home folder."""
+    try:
+        if own := os.environ.get("LAYERLAB_CACHE"):
+            return Path(own).expanduser()
+        base = os.environ.get("XDG_CACHE_HOME", "")
+        # A relative path there is to be ignored, says the XDG base directory specification.
+        return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "layerlab"
+    except RuntimeError:
+        raise RequestError(
+            "there is no home folder to keep anything in; name another one with LAYERLAB_CACHE, and one for data with "
+            "--data or LAYERLAB_DATA"
+        ) from None
 
 
 def bound() -> int:

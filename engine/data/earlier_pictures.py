@@ -14,8 +14,6 @@ from engine.data import cache_folder
 from engine.data.decoding import Pixels, Settings
 from engine.data.picture_entry import KIND, MARK, Writing, key_of, mapped, read_index
 
-_TORN = (OSError, ValueError, KeyError, TypeError)
-
 
 class Begun:
     """What a stop left of this very set, in its order: taken over as it is, so that no room is wanted for it twice.
@@ -35,7 +33,7 @@ class Begun:
         for held, index, known in _entries(settings):
             rows, channels = index["rows"], settings.shape[0]
             longer = best is None or rows > len(best._found.sums)
-            with contextlib.suppress(*_TORN):
+            with contextlib.suppress(*cache_folder.DAMAGED):
                 if index["begun"] and longer and whole.startswith(known):
                     sums = np.fromfile(held.folder / "sums", dtype=np.int64).reshape(rows, channels, 2)
                     size = (held.folder / "pictures").stat().st_size
@@ -73,7 +71,7 @@ class Earlier:
         for held, index, known in _entries(settings):
             names = [known[at : at + MARK] for at in range(0, len(known), MARK)]
             if len(wanted.intersection(names)) > len(self._rows):
-                with contextlib.suppress(*_TORN):
+                with contextlib.suppress(*cache_folder.DAMAGED):
                     pixels, kinds = mapped(held, index["rows"], settings), index["misnamed"]
                     self._rows = {
                         mark: (pixels[at], kinds.get(at, "")) for at, mark in enumerate(names) if mark in wanted
@@ -131,7 +129,7 @@ def _entries(settings: Settings) -> Iterator[tuple[cache_folder.Hold, dict[str, 
             index = read_index(held.folder, settings, 1 << 62)
             known = (held.folder / "marks").read_bytes()
             right = index["pictures"] and len(known) == index["rows"] * MARK
-        except _TORN:
+        except cache_folder.DAMAGED:
             right = False
         if right:
             yield held, index, known

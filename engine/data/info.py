@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from engine.errors import RequestError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Kind = Literal["classes", "values", "multilabel"]
 Progress = Callable[[str, int, int | None], None]

@@ -73,7 +73,7 @@ def provide(listing: Listing, settings: Settings, place: Place, *, skip: bool) -
 
     Raises Unreadable for the first file that cannot be read, unless these are to be left out.
     """
-    marks, gone = _marks(listing, settings, skip)
+    marks, gone = _marks(listing, skip)
     key = key_of(settings, marks)
     known = _known(key, listing, settings)
     if known is not None and _usable(known, listing, settings, skip=skip):
@@ -105,7 +105,7 @@ def provide(listing: Listing, settings: Settings, place: Place, *, skip: bool) -
 
 def holds(listing: Listing, settings: Settings, *, skip: bool) -> bool:
     """Whether `provide` would decode nothing. Raises Unreadable as it does."""
-    known = _known(key_of(settings, _marks(listing, settings, skip)[0]), listing, settings)
+    known = _known(key_of(settings, _marks(listing, skip)[0]), listing, settings)
     return known is not None and _usable(known, listing, settings, skip=skip)
 
 
@@ -122,7 +122,7 @@ def _usable(known: Decoded, listing: Listing, settings: Settings, *, skip: bool)
     return True
 
 
-def _marks(listing: Listing, settings: Settings, skip: bool) -> tuple[list[bytes], dict[int, str]]:
+def _marks(listing: Listing, skip: bool) -> tuple[list[bytes], dict[int, str]]:
     """A mark for each file, and what is wrong with those that are not there. Raises Unreadable for these, unless they
     are to be left out."""
     marks: list[bytes] = []
@@ -164,7 +164,7 @@ def _known(key: str, listing: Listing, settings: Settings, reason: str = "") -> 
         if not passing <= out <= set(range(len(listing.files))):
             raise ValueError("torn")
         pixels = mapped(held, rows, settings) if index["pictures"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except cache_folder.DAMAGED:
         held.close()
         cache_folder.throw_away(KIND, key)
         return None

@@ -44,8 +44,8 @@ def key_of(settings: Settings, marks: Sequence[bytes]) -> str:
 
 
 def read_index(folder: Path, settings: Settings, files: int) -> dict[str, Any]:
-    """`index.json`, checked: of `files` photographs at most. Raises OSError, ValueError, KeyError or TypeError where it
-    is none of these settings'."""
+    """`index.json`, checked: of `files` photographs at most. Raises one of `cache_folder.DAMAGED` where it is
+    none of these settings'."""
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     if index["family"] != family(settings) or not 0 < index["rows"] <= files:
         raise ValueError("foreign")

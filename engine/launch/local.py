@@ -24,11 +24,13 @@ from engine.feature_entry import Stopped
 from engine.freezing import backbone_nodes
 from engine.launch import Arguments
 from engine.launch.continuing import newest_start, other_data, require_same_data
+from engine.preprocessing import preprocessing
 from engine.run_weights import normalisation
 from engine.session import Session
 from engine.spec import load_experiment
 from engine.store.writer import RunWriter
-from engine.weights import State, load_weights, preprocessing
+from engine.weight_filling import State
+from engine.weights import load_weights
 
 TELL_EVERY = 2.0  # seconds between two messages on how far reading or downloading data has come
 

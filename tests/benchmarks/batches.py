@@ -8,7 +8,8 @@ import time
 import torch
 
 from engine.calls import parse_call
-from engine.data import Place, prepare
+from engine.data.info import Place
+from engine.data.prepare import prepare
 from engine.spec import Data
 from tests.benchmarks.bars import DATA, Bar
 

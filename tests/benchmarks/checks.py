@@ -6,7 +6,7 @@ import time
 
 from engine.backbones import backbone_names, smallest_size
 from engine.check import check
-from engine.data import Place
+from engine.data.info import Place
 from engine.spec import parse_experiment
 from tests.benchmarks.bars import DATA, Bar
 

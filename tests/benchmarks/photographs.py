@@ -68,7 +68,8 @@ def _run(what: str, folder: Path) -> dict[str, float]:
 
 def _prepared(folder: Path, name: str, memory: str):  # type: ignore[no-untyped-def]
     from engine.calls import parse_call
-    from engine.data import Place, prepare
+    from engine.data.info import Place
+    from engine.data.prepare import prepare
     from engine.spec import Data
 
     call = parse_call(f'ImageFolder("{folder / name}", size={SIZE})')

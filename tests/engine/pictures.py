@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from engine.calls import parse_call
-from engine.data import Place, Prepared, prepare
+from engine.data.info import Place
+from engine.data.prepare import Prepared, prepare
 from engine.spec import Data
 
 

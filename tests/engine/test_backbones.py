@@ -28,8 +28,7 @@ from engine.build import build_network, init_problem, initial_networks
 from engine.calls import parse_call
 from engine.catalogue import find
 from engine.check import check
-from engine.data import Place
-from engine.data.info import Batch, DataInfo
+from engine.data.info import Batch, DataInfo, Place
 from engine.nodes import construct
 from engine.shapes import Propagation, propagate
 from engine.spec import Experiment, parse_experiment, with_settings

@@ -17,8 +17,8 @@ from engine import catalogue
 from engine.build import build_network
 from engine.calls import parse_call
 from engine.check import Report, check
-from engine.data import build_source
 from engine.data.info import Place
+from engine.data.sources import build_source
 from engine.errors import RequestError
 from engine.freezing import thaw
 from engine.shapes import apply_fix

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.calls import parse_call
-from engine.data import Place, build_source
-from engine.data.info import DataInfo
+from engine.data.info import DataInfo, Place
+from engine.data.sources import build_source
 from engine.errors import RequestError
 from tests.engine.pictures import image_folder, labelled_files, save
 

@@ -17,9 +17,11 @@ from engine import launch
 from engine.calls import parse_call
 from engine.check import check, training_samples
 from engine.control import Mailbox, Request
-from engine.data import Place, build_source, cache_folder, decoding
+from engine.data import cache_folder, decoding
 from engine.data.decoding import Settings, decode
 from engine.data.folders import list_photographs, name_pattern
+from engine.data.info import Place
+from engine.data.sources import build_source
 from engine.errors import RequestError
 from engine.events import Message
 from engine.launch import local

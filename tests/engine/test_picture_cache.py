@@ -15,10 +15,12 @@ import torch
 
 from engine.calls import parse_call
 from engine.check import check
-from engine.data import Place, build_source, cache_folder, decoding
+from engine.data import cache_folder, decoding
 from engine.data.cache_folder import entries, hold, make_room, making
 from engine.data.decoded_live import LivePart
+from engine.data.info import Place
 from engine.data.picture_entry import Writing
+from engine.data.sources import build_source
 from engine.errors import RequestError
 from tests.engine.pictures import image_folder, save
 from tests.engine.training import experiment
@@ -202,7 +204,9 @@ def test_a_photograph_that_is_added_or_removed_costs_only_itself(place):
     assert (decoded, len(loaded.train.inputs)) == (0, 10)
 
 
-@pytest.mark.parametrize("damage", ["short", "long", "no index", "strange index", "other index", "no sums", "a file"])
+@pytest.mark.parametrize(
+    "damage", ["short", "long", "no index", "strange index", "deep index", "other index", "no sums", "a file"]
+)
 def test_a_torn_or_foreign_entry_is_made_anew(place, damage):
     whole, _ = load(place)
     pixels = whole.train.inputs.clone()
@@ -216,6 +220,8 @@ def test_a_torn_or_foreign_entry_is_made_anew(place, damage):
         index.unlink()
     elif damage == "strange index":
         index.write_bytes(b"\0\xff[[[")
+    elif damage == "deep index":
+        index.write_bytes(b"[" * 200_000)
     elif damage == "other index":
         index.write_text(json.dumps(json.loads(index.read_text()) | {"rows": 9}))
     elif damage == "no sums":
@@ -234,7 +240,8 @@ def test_two_processes_that_decode_the_same_do_not_disturb_each_other(place):
     script = (
         "import sys, hashlib; from pathlib import Path\n"
         "from engine.calls import parse_call\n"
-        "from engine.data import Place, build_source\n"
+        "from engine.data.info import Place\n"
+        "from engine.data.sources import build_source\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         f"part = build_source(parse_call({SOURCE!r})).load(Place(Path({str(place.folder)!r}))).train\n"
         "print(hashlib.sha256(part.inputs.numpy().tobytes()).hexdigest())\n"
@@ -412,6 +419,15 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert cache_folder.cache_folder() == tmp_path / "home" / ".cache" / "layerlab"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache_folder.cache_folder() == tmp_path / "home" / ".cache" / "layerlab"
+    monkeypatch.setattr(Path, "home", staticmethod(no_home))
+    with pytest.raises(RequestError, match="LAYERLAB_CACHE"):
+        cache_folder.cache_folder()
+
+
+def no_home():
+    raise RuntimeError("Could not determine home directory.")
 
 
 def test_use_is_remembered(place):

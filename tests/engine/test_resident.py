@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from torchvision import datasets, transforms
 
 from engine.calls import parse_call
-from engine.data import Place, prepare
+from engine.data.info import Place
 from engine.data.normalise import Normalise
+from engine.data.prepare import prepare
 from engine.data.resident import Resident
 from engine.data.streamed import Streamed
 from engine.errors import RequestError

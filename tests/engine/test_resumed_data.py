@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from engine import launch
-from engine.data import Place, build_source
+from engine.data.info import Place
+from engine.data.sources import build_source
 from engine.errors import RequestError
 from engine.launch.local import execute
 from engine.spec import Experiment, with_settings

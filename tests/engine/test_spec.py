@@ -408,6 +408,6 @@ k = 1979-05-27T07:32:00Z
 def test_reading_experiments_needs_neither_torch_nor_pydantic_before() -> None:
     code = (
         "import sys, engine, engine.calls, engine.errors; assert 'pydantic' not in sys.modules;"
-        "import engine.presets; assert not {'torch', 'textual', 'rich'} & set(sys.modules)"
+        "import engine.presets, engine.data.sorting; assert not {'torch', 'textual', 'rich'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from engine.calls import parse_call
-from engine.data import Place, build_source, prepare
-from engine.data.info import DataInfo
-from engine.data.prepare import check_data
+from engine.data.info import DataInfo, Place
+from engine.data.prepare import check_data, prepare
+from engine.data.sources import build_source
 from engine.data.split import split
 from engine.errors import RequestError
 from engine.spec import Data

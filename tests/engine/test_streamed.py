@@ -21,11 +21,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.calls import parse_call
-from engine.data import Part, Place, build_source, cache_folder, decoded_live, decoding
+from engine.data import cache_folder, decoded_live, decoding
 from engine.data.augment import RandomHorizontalFlip
 from engine.data.decoded_live import DecodedLive
+from engine.data.info import Part, Place
 from engine.data.normalise import Normalise
 from engine.data.resident import Resident
+from engine.data.sources import build_source
 from engine.data.stored_rows import StoredRows
 from engine.data.streamed import Streamed
 from engine.errors import RunError
@@ -267,7 +269,9 @@ KILLED = """
 import multiprocessing, sys, time
 import torch
 from engine.calls import parse_call
-from engine.data import Place, build_source, decoded_live
+from engine.data import decoded_live
+from engine.data.info import Place
+from engine.data.sources import build_source
 from engine.data.normalise import Normalise
 decoded_live.MOST_WORKERS = 2
 part = build_source(parse_call('ImageFolder("pets", size=224)')).load(Place(sys.argv[1])).train

@@ -27,16 +27,15 @@ from engine.data.prepare import prepare
 from engine.errors import RequestError, RunError
 from engine.launch.local import execute
 from engine.nodes import Node
+from engine.preprocessing import Preprocessing, preprocessing
 from engine.shapes import propagate
 from engine.spec import parse_experiment, with_settings
 from engine.store.reader import RunReader
 from engine.store.writer import RunWriter
 from engine.weights import (
-    Preprocessing,
     fill,
     load_weights,
     missing_weights,
-    preprocessing,
     weights_file,
     weights_problem,
 )

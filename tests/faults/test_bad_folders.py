@@ -14,7 +14,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from engine.calls import parse_call
-from engine.data import Place, build_source, decoding
+from engine.data import decoding
+from engine.data.info import Place
+from engine.data.sources import build_source
 from engine.errors import RequestError, RunError
 from tests.engine.pictures import image_folder, labelled_files, picture, save
 from tests.engine.training import experiment, train

@@ -125,7 +125,7 @@ class Raises:
 
 @pytest.fixture
 def raising(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[BaseException, list[str]], int]:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("LAYERLAB_CACHE", str(tmp_path / "cache"))
 
     def run(error: BaseException, arguments: list[str]) -> int:
         monkeypatch.setattr(root, "app", Raises(error))
@@ -160,7 +160,7 @@ def test_a_bug_is_one_line_and_its_traceback_a_file(
     assert "this is a bug in layerlab: ZeroDivisionError: a␛[2Jb" in told.err
     assert "Traceback" not in told.err
     assert json.loads(told.out)["error"]["message"].startswith("ZeroDivisionError")
-    assert "Traceback" in (tmp_path / "layerlab" / "last-error.txt").read_text()
+    assert "Traceback" in (tmp_path / "cache" / "last-error.txt").read_text()
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:

@@ -54,7 +54,7 @@ def _bug(error: Exception, as_json: bool) -> int:
     """Something that layerlab did not foresee: one line for the person, the traceback in a file."""
     import traceback
 
-    from tui.cli.folders import cache_folder
+    from engine.data.cache_folder import cache_folder
 
     told = f"{type(error).__name__}: {error}"[:500]
     try:

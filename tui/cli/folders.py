@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import RequestError
-
 if TYPE_CHECKING:
     from tui.settings import Settings
 
@@ -25,18 +23,9 @@ def store_folder(runs: Path | None) -> Path:
     return Path(named).expanduser()
 
 
-def cache_folder() -> Path:
-    """layerlab's folder for what can be had again: $XDG_CACHE_HOME/layerlab, or ~/.cache/layerlab."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    try:
-        # A relative path there is to be ignored, says the XDG base directory specification.
-        root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    except RuntimeError:  # no home folder
-        raise RequestError("there is no home folder to keep data in; name one with --data or LAYERLAB_DATA") from None
-    return root / "layerlab"
-
-
 def data_folder(data: Path | None) -> Path:
     """The data folder: what was given, else LAYERLAB_DATA, else the settings' `data`, else one in the cache folder."""
+    from engine.data.cache_folder import cache_folder
+
     named = data or os.environ.get("LAYERLAB_DATA") or person().data
     return Path(named).expanduser() if named else cache_folder() / "data"

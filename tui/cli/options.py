@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.errors import RequestError, did_you_mean
-from tui.cli.folders import cache_folder as cache_folder
 from tui.cli.folders import data_folder as data_folder
 from tui.cli.folders import person
 from tui.cli.folders import store_folder as store_folder
