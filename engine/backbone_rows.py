@@ -107,7 +107,7 @@ def check_input(name: str, weights: str | None, shape: tuple[int, ...], inputs: 
     if exact is not None and (height, width) != (exact, exact):
         raise Misfit(
             "size",
-            f"the weights are for {exact} × {exact} and nothing else: size={exact} in a source of photographs",
+            f"the weights are for {exact} × {exact} and nothing else",
             str(exact),
         )
     step = next((step for start, step in SIZE_STEPS.items() if name.startswith(start)), None)
@@ -118,8 +118,7 @@ def check_input(name: str, weights: str | None, shape: tuple[int, ...], inputs: 
     if least is not None and min(height, width) < least:
         raise Misfit(
             "size",
-            f"its auxiliary head wants {least} × {least} at least, which size={least} in a source of photographs "
-            "gives; with Identity() behind it the auxiliary head is left out",
+            f"its auxiliary head wants {least} × {least} at least; Identity() behind it leaves that head out",
             str(least),
         )
 
@@ -136,7 +135,7 @@ def _measured(
         if min(shape[1:]) < least:
             raise Misfit(
                 "size",
-                f"it wants {least} × {least} at least, which size={least} in a source of photographs gives",
+                f"it wants {least} × {least} at least",
                 str(least),
             ) from None
         raise Misfit("torch", str(error).splitlines()[0] if str(error) else type(error).__name__) from None

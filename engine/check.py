@@ -29,6 +29,7 @@ from engine.freezing import backbone_nodes, never_trained
 from engine.losses import mixing_problem
 from engine.pretrained import Pretrained, missing_files, pretrained, pretrained_problem, pretrained_warnings
 from engine.shapes import Fix, Problem, Propagation, Row, propagate
+from engine.source_fixes import in_the_source
 from engine.spec import Experiment
 from engine.tasks import TASKS, Objection, Task
 
@@ -57,11 +58,11 @@ class Report:
         return self.error is None
 
     def require(self) -> None:
-        """Raise what keeps a run from starting: the refusal, or NotFetched for what may not be fetched."""
+        """Raise what keeps a run from starting: the refusal, or NotFetched for all that may not be fetched."""
         if self.refusal is not None:
             raise self.refusal
-        for missing in self.missing:
-            raise NotFetched(missing)
+        if self.missing:
+            raise NotFetched(*self.missing)
 
     @property
     def refusal(self) -> SpecError | None:
@@ -182,6 +183,8 @@ def _check(experiment: Experiment, place: Place, store: Path | None, weights: bo
         found.problem or init_problem(found, experiment.networks[name].init) for name, found in propagations.items()
     )
     error = next((problem for problem in problems if problem is not None), None)
+    if error is not None:
+        error = in_the_source(error, experiment.data.source, shape)
     warnings: list[str] = []
     if error is None:
         name = task.networks[0]

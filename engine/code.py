@@ -313,12 +313,12 @@ def _scheduler(experiment: Experiment, freezing: Freezing) -> str:
         return ""
     made = ""
     for start in ("", "other_") if experiment.optimizer.name == "Muon" else ("",):
-        made += f"{start}scheduler = {_schedule(call, experiment, f'{start}optimizer')}\n"
+        made += f"{start}scheduler = {_schedule(call, experiment, f'{start}optimizer', bool(freezing.shares))}\n"
         made += f"keep_shares({start}optimizer)\n" if freezing.shares else ""
     return made
 
 
-def _schedule(call: Call, experiment: Experiment, optimizer: str) -> str:
+def _schedule(call: Call, experiment: Experiment, optimizer: str, shares: bool) -> str:
     entry = find("schedulers", call.name)
     given: dict[str, Any] = dict(bind(entry, call))
     steps = "EPOCHS * len(train_loader)"
@@ -327,6 +327,11 @@ def _schedule(call: Call, experiment: Experiment, optimizer: str) -> str:
     symbols = {"epochs": "EPOCHS", "steps": steps}
     length = RUN_LENGTHS.get(call.name)
     texts = {name: symbols.get(str(value), "") or plain(value) for name, value in given.items() if name != "schedulers"}
+    for name in optimize.RATES.get(call.name, ()) if shares else ():
+        if isinstance(given.get(name), int | float):
+            texts[name] = f'[{texts[name]} * group["lr_scale"] for group in {optimizer}.param_groups]'
+    if shares and optimize.LOWEST in texts:
+        texts[optimize.LOWEST] += f' * {optimizer}.param_groups[0]["lr_scale"]'
     if length is not None and given.get(length) is None and given.get("epochs") is None:
         texts[length] = symbols["steps" if call.name in optimize.PER_BATCH else "epochs"]
     if call.name == "ReduceLROnPlateau" and "mode" not in given:
@@ -342,7 +347,7 @@ def _schedule(call: Call, experiment: Experiment, optimizer: str) -> str:
     prefix = "torch.optim.swa_utils" if call.name == "SWALR" else "torch.optim.lr_scheduler"
     if parts is None:
         return f"{prefix}.{call.name}({', '.join([optimizer, *arguments])})"
-    inner = ", ".join(_schedule(part, experiment, optimizer) for part in parts)
+    inner = ", ".join(_schedule(part, experiment, optimizer, shares) for part in parts)
     if call.name == "ChainedScheduler":
         return f"{prefix}.ChainedScheduler([{inner}], optimizer={optimizer})"
     return f"{prefix}.{call.name}({', '.join([optimizer, f'[{inner}]', *arguments])})"

@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from engine.backbones import head_paths, transforms_input
+from engine.backbone_rows import measured
+from engine.backbones import below, drop_auxiliary, head_paths, meta_model, transforms_input
 from engine.errors import RequestError
 from engine.losses import AUXILIARY
 from engine.nodes import Node
+from engine.weight_filling import filled_anew
 
 IMPORTS = {"from torchvision import models"}
-CUT_IMPORT = "from torchvision.models.feature_extraction import create_feature_extractor"
 _TUPLES = {"inception_v3": "InceptionOutputs", "googlenet": "GoogLeNetOutputs"}
 
 _HEAD = '''
-def backbone(name, weights=None, head=(), until=None, auxiliary=True, **options):
-    """A network of torchvision; its head is for other classes than the weights are for, and stays as it was drawn."""
+def backbone(name, weights=None, anew=(), until=None, without=(), auxiliary=True, **options):
+    """A network of torchvision; what is anew, such as a head for other classes, stays as it was drawn."""
     model = models.get_model(name, weights=None, **options)
     if weights is not None:
         with torch.random.fork_rng():
             state = models.get_model(name, weights=weights).state_dict()
         own = model.state_dict()
-        fitting = {key: value for key, value in state.items() if key in own and not key.startswith(head)}
-        model.load_state_dict(fitting, strict=False)
+        for key in [key for key in state if key not in own or key.startswith(anew)]:
+            del state[key]
+        model.load_state_dict(state, strict=False)
 '''
 _FORKED = "        with torch.random.fork_rng():\n"
 # Without being asked to, torchvision leaves the auxiliary heads of GoogLeNet out of what it reads.
@@ -35,9 +37,35 @@ _AUXILIARY = """    if not auxiliary:
                 setattr(model, head, None)
 """
 _UNTIL = """    if until is not None:
-        model = create_feature_extractor(model, {until: "features"})
-        model.register_forward_hook(lambda module, inputs, outputs: outputs["features"])
+        cut(model, until, without)
 """
+# As engine.backbone_cut does it: the class is what changes, so that copies of the model are cut, too.
+_CUT = '''
+class Reached(Exception):
+    """The module that a model ends with is done."""
+
+
+def leave(module, inputs, output):
+    raise Reached(output)
+
+
+def cut(model, until, without):
+    """Let a model end with one of its modules, without what has no part in that."""
+
+    class Cut(type(model)):
+        def forward(self, x):
+            try:
+                super().forward(x)
+            except Reached as reached:
+                return reached.args[0]
+
+    model.__class__ = Cut
+    for path in without:
+        above, _, name = path.rpartition(".")
+        setattr(model.get_submodule(above), name, None)
+    model.get_submodule(until).register_forward_hook(leave)
+
+'''
 
 
 def definition(nodes: Iterable[Node]) -> str:
@@ -47,13 +75,8 @@ def definition(nodes: Iterable[Node]) -> str:
         text = text.replace(_FORKED, _KEPT + _FORKED).replace("weights=weights)", "weights=weights, **kept)")
         text += _AUXILIARY
     if any(node.arguments.get("until") is not None for node in nodes):
-        text += _UNTIL
+        text = _CUT + text + _UNTIL
     return text + "    return model\n"
-
-
-def imports(nodes: Iterable[Node]) -> set[str]:
-    """The import lines that `definition` needs."""
-    return IMPORTS | {CUT_IMPORT for node in nodes if node.arguments.get("until") is not None}
 
 
 def arguments(node: Node) -> list[tuple[str, object]]:
@@ -61,14 +84,18 @@ def arguments(node: Node) -> list[tuple[str, object]]:
     given: dict[str, Any] = node.arguments
     name, weights, until = given["name"], given.get("weights", "DEFAULT"), given.get("until")
     if isinstance(weights, str) and weights.startswith(("run:", "file:")):
-        raise RequestError(f"no code is written for weights='{weights}'; torchvision's own weights have some")
+        raise RequestError(
+            f"no script is written for weights='{weights}': it would need layerlab to read them; with weights='DEFAULT', "
+            "another name of torchvision's, or None there is one"
+        )
     found: list[tuple[str, object]] = [("weights", weights)] if weights is not None else []
-    if weights is not None and until is None:
-        found.append(("head", tuple(f"{path}." for path in head_paths(name))))
+    anew = (*(head_paths(name) if until is None else ()), *filled_anew(node))
+    if weights is not None and anew:
+        found.append(("anew", tuple(f"{path}." for path in anew)))
     if until is None:
         found.append(("num_classes", given["num_classes"]))
     else:
-        found.append(("until", until))
+        found += [("until", until), ("without", _cut_off(node))]
     if name in _TUPLES:
         if not given["auxiliary"]:
             found.append(("auxiliary", False))
@@ -79,6 +106,19 @@ def arguments(node: Node) -> list[tuple[str, object]]:
     elif name.startswith("maxvit"):
         found.append(("input_size", tuple(given["input_shape"][-2:])))
     return found
+
+
+def _cut_off(node: Node) -> tuple[str, ...]:
+    """The largest modules, and the parameters beside them, of which a cut Backbone has nothing."""
+    kept = measured(node).kept
+    model = meta_model(node.arguments["name"], input_shape=tuple(node.arguments["input_shape"]))
+    drop_auxiliary(model)
+    named = [*model.named_modules(), *model.named_parameters()]
+    found: list[str] = []
+    for path, _ in named:
+        if path and path not in kept and not below(path, found):
+            found.append(path)
+    return tuple(found)
 
 
 def auxiliary_shares(nodes: tuple[Node, ...]) -> tuple[float, ...]:

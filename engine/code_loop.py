@@ -145,7 +145,14 @@ def _evaluate(recipe: Recipe) -> str:
 def _epochs(recipe: Recipe) -> str:
     start = '-float("inf")' if recipe.higher else 'float("inf")'
     lines = [f"best, best_epoch, best_weights = {start}, 0, None", "for epoch in range(1, EPOCHS + 1):"]
-    body = [*_thaw(recipe), "total, count = 0.0, 0", "for number, (inputs, targets) in enumerate(train_loader):"]
+    # Where BatchNorm cannot train on the last batch, that is left out.
+    counted = ["samples = min(len(x_train), len(train_loader) * BATCH_SIZE)"] if recipe.accumulate > 1 else []
+    body = [
+        *_thaw(recipe),
+        *counted,
+        "total, count = 0.0, 0",
+        "for number, (inputs, targets) in enumerate(train_loader):",
+    ]
     body += [f"    {line}" for line in _step(recipe)]
     body.append('metrics = {"train/loss": total / count}')
     if recipe.monitor.startswith("train/") and recipe.monitor != "train/loss":
@@ -187,12 +194,13 @@ def _step(recipe: Recipe) -> list[str]:
     backward = "scaler.scale(loss).backward()" if recipe.precision == "fp16" else "loss.backward()"
     if recipe.accumulate == 1:
         return [*lines, *clears, *_loss(recipe), backward, *_update(recipe), *average, *scheduled, *counted]
-    # A last group of fewer batches is divided by how many it has.
+    # Every sample counts the same: a last group, and a last batch, may have fewer.
     k = recipe.accumulate
     lines += [
         *_loss(recipe),
-        f"group = min({k}, len(train_loader) - number // {k} * {k})",
-        backward.replace("loss", "(loss / group)", 1).replace("((loss / group))", "(loss / group)"),
+        f"group = min({k} * BATCH_SIZE, samples - number // {k} * {k} * BATCH_SIZE)",
+        "loss_share = loss * len(inputs) / group",
+        backward.replace("loss", "loss_share", 1),
         f"if (number + 1) % {k} == 0 or number + 1 == len(train_loader):",
     ]
     return [*lines, *(f"    {line}" for line in [*_update(recipe), *clears, *average, *scheduled]), *counted]

@@ -93,7 +93,7 @@ def imports_of(nodes: Iterable[Node]) -> set[str]:
             module, _, name = node.entry.name.partition(":")
             found.add(f"from {module} import {name.partition('.')[0]}")
     backbones = list(backbone_nodes(tuple(nodes)))
-    return found | (code_backbone.imports(backbones) if backbones else set())
+    return found | (code_backbone.IMPORTS if backbones else set())
 
 
 def own_classes(nodes: Iterable[Node]) -> str:

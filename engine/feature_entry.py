@@ -98,7 +98,8 @@ def _compute(
     place: Place,
     stopped: Callable[[], bool],
 ) -> None:
-    """Add what is not `done` to the file, a batch after the other."""
+    """Add what is not `done` to the file, a batch after the other. Raises OSError where it cannot be written to, RunError
+    where samples cannot be read."""
     total, position = sum(len(part.inputs) for part in parts), 0
     before, began = done.seconds, time.perf_counter()
     for part in parts:
@@ -109,7 +110,10 @@ def _compute(
                 continue
             if stopped():
                 raise Stopped
-            values = compute(part, begin, end).numpy().data.cast("B")
+            try:
+                values = compute(part, begin, end).numpy().data.cast("B")
+            except OSError as error:  # not of the file that is written to
+                raise RunError(f"samples cannot be read: {error.strerror or error}") from error
             file.write(values)
             done.crc32 = zlib.crc32(values, done.crc32)
             done.samples, done.seconds = position, before + time.perf_counter() - began

@@ -94,12 +94,14 @@ def _backbone_rules(node: Node, outer: Rule) -> Iterator[tuple[str, Rule]]:
     begins: dict[str, tuple[float, str]] = dict.fromkeys(frozen, (NEVER, ""))
     for epoch, what in thawing(node):
         for module in what:
-            chosen = chosen_parameters(parameters, modules, "all" if module == "all" else (module,), heads, name)
-            # Of what `frozen` names in part the rest trains already; what it does not name is frozen until then.
-            for path in [path for path in chosen if path in frozen] or chosen:
+            whole = module == "all"
+            chosen = chosen_parameters(parameters, modules, "all" if whole else (module,), heads, name)
+            # Of what `frozen` names in part the rest trains already; what it does not name is frozen until then, but
+            # for a head where all is named.
+            for path in [path for path in (parameters if whole else chosen) if path in frozen] or chosen:
                 if path not in begins or epoch < begins[path][0]:
                     # "all" is told by the largest modules that it stands for.
-                    begins[path] = (epoch, path.partition(".")[0] if module == "all" else module)
+                    begins[path] = (epoch, path.partition(".")[0] if whole else module)
     share = given.get("lr_scale")
     shares: dict[str, float] = {"": float(share)} if isinstance(share, int | float) else {}
     if isinstance(share, Table):

@@ -26,6 +26,8 @@ WANTS_CLOSURE = frozenset({"LBFGS"})
 # One parameter group is all that these take.
 ONE_RATE = frozenset({"LBFGS"})
 # What schedules name as rates: each parameter group is given its share of them.
+# CosineAnnealingLR's eta_min is one number for all groups, which follow the first of them (`Schedule._keep_ratios`).
+LOWEST = "eta_min"
 RATES = {
     "OneCycleLR": ("max_lr",),
     "CyclicLR": ("base_lr", "max_lr"),
@@ -151,6 +153,8 @@ class Schedule:
             rate = arguments.get(name)
             if isinstance(rate, int | float):
                 arguments[name] = [rate * share for share in shares]
+        if isinstance(arguments.get(LOWEST), int | float):
+            arguments[LOWEST] *= shares[0]
         parts = arguments.get("schedulers")
         if parts is not None:
             arguments["schedulers"] = [self._build(part, optimizer, inner=True) for part in self._calls(call, parts)]

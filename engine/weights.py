@@ -82,7 +82,7 @@ def missing_weights(propagation: Propagation, place: Place, store: Path | None) 
         try:
             _require(node, place, store)
         except NotFetched as error:
-            found[error.missing.message] = error.missing
+            found |= {missing.message: missing for missing in error.missing}
         except LayerlabError:
             continue  # weights_problem tells it
     return tuple(found.values())

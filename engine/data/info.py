@@ -120,8 +120,8 @@ class Missing:
 class NotFetched(RequestError):
     """Something is missing that could be fetched, and nobody has allowed it."""
 
-    def __init__(self, missing: Missing) -> None:
-        super().__init__(missing.message)
+    def __init__(self, *missing: Missing) -> None:
+        super().__init__("\n".join(one.message for one in missing))
         self.missing = missing
 
 

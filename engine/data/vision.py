@@ -67,7 +67,8 @@ class _Vision(Source):
         try:
             self._look(place)
         except NotFetched as error:
-            return error.missing
+            [missing] = error.missing
+            return missing
         return None
 
     def require(self, place: Place) -> None:

@@ -46,6 +46,8 @@ def leave(status: int) -> NoReturn:
 
 def _refuse(error: LayerlabError, as_json: bool) -> int:
     known = {name: getattr(error, name, None) or None for name in ("field", "file", "line", "hint")}
+    if missing := getattr(error, "missing", ()):
+        known["missing"] = [one.to_json() for one in missing]
     tell({"message": getattr(error, "message", None) or str(error)} | known, str(error), as_json)
     return error.exit_code
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -118,15 +118,32 @@ def check_file(
     Where a layer does not fit it is named, with what would help, and the exit status is 2. Data and weights need not
     be here: what a run would have to fetch is named.
     """
-    from tui.output import print_json
+    from tui.output import print_json, say
 
-    report = check_experiment(load(file, settings), data, download, allow, store_folder(runs))
+    try:
+        report = check_experiment(load(file, settings), data, download, allow, store_folder(runs))
+    except RequestError as error:
+        if not as_json:
+            raise
+        print_json(_refused(error))
+        say(f"error: {error}", style="red")
+        raise typer.Exit(error.exit_code) from None
     if as_json:
         print_json(report.to_json())
     else:
         show_report(report)
     if not report.ok:
         raise typer.Exit(RequestError.exit_code)
+
+
+def _refused(error: RequestError) -> dict[str, Any]:
+    """What `Report.to_json` gives, of an experiment that comes to no report: `path` is the field that is wrong."""
+    told = {name: getattr(error, name, None) or None for name in ("file", "line")}
+    path, fix = getattr(error, "field", ""), getattr(error, "hint", "") or None
+    message = getattr(error, "message", "") or str(error)
+    wrong = {"path": path, **told, "call": "", "message": message, "fix": fix, "edit": None}
+    empty: dict[str, Any] = {"rows": [], "parameters": 0, "macs": 0, "memory": {}}
+    return {"ok": False, **empty, "error": wrong, "warnings": [], "missing": []}
 
 
 def check_experiment(
