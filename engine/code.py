@@ -10,8 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from engine import code_photographs as photographs
 from engine import optimize
+from engine.build import build_network
 from engine.calls import Call, escape
 from engine.catalogue import bind, find
 from engine.check import Report, has_batch_norm, training_samples
@@ -23,6 +26,7 @@ from engine.code_loop import Recipe, loop_code
 from engine.code_network import imports_of, network_code, own_classes, plain
 from engine.data.info import DataInfo
 from engine.errors import RequestError
+from engine.freezing import parameter_groups
 from engine.losses import RULES
 from engine.metrics import higher_is_better
 from engine.nodes import Propagation
@@ -47,7 +51,8 @@ def pytorch_code(report: Report, data_folder: Path = Path("data")) -> str:
         raise RequestError(f"code is written for {' and '.join(TASKS)}; the task is {experiment.task}")
     name, found = next(iter(report.propagations.items()))
     freezing = Freezing(found)
-    recipe = _recipe(report, freezing)
+    halves = _halves(experiment, found)
+    recipe = _recipe(report, freezing, len(halves))
     parts = ["x_train", *(["x_val"] if recipe.validates else []), *(["test_inputs"] if recipe.tests else [])]
     blocks = [
         _head(experiment),
@@ -67,8 +72,8 @@ def pytorch_code(report: Report, data_folder: Path = Path("data")) -> str:
         "# Loss, optimizer, schedule\n"
         + _criterion(report)
         + _auxiliary(report)
-        + _optimizer(experiment, freezing)
-        + _scheduler(experiment, freezing),
+        + _optimizer(experiment, freezing, halves)
+        + _scheduler(experiment, freezing, len(halves)),
         loop_code(recipe),
     ]
     return _joined([block.strip("\n") for block in blocks if block.strip()])
@@ -120,7 +125,7 @@ def _device(name: str) -> str:
     return f'DEVICE = torch.device("{name}")\n'
 
 
-def _recipe(report: Report, freezing: Freezing) -> Recipe:
+def _recipe(report: Report, freezing: Freezing, optimizers: int) -> Recipe:
     """What the loop has to know, worked out once."""
     experiment, info = report.experiment, report.info
     validation = experiment.data.validation.name
@@ -141,7 +146,7 @@ def _recipe(report: Report, freezing: Freezing) -> Recipe:
         higher=higher_is_better(monitor),
         plateau=(experiment.monitor or f"{part}/loss") if call is not None and call.name == "ReduceLROnPlateau" else "",
         scheduled="" if call is None else ("step" if call.name in optimize.PER_BATCH else "epoch"),
-        optimizers=2 if experiment.optimizer.name == "Muon" else 1,
+        optimizers=optimizers,
         closure=experiment.optimizer.name in optimize.WANTS_CLOSURE,
         accumulate=experiment.accumulate,
         clip_norm=experiment.clip_norm,
@@ -276,7 +281,7 @@ def _target_steps(form: str, info: DataInfo, report: Report) -> list[str]:
     return steps
 
 
-def _optimizer(experiment: Experiment, freezing: Freezing) -> str:
+def _optimizer(experiment: Experiment, freezing: Freezing, halves: tuple[str, ...]) -> str:
     call = experiment.optimizer
     given = dict(_given("optimizers", call))
     if call.name == "LBFGS":
@@ -291,6 +296,12 @@ def _optimizer(experiment: Experiment, freezing: Freezing) -> str:
     lines += f"trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad{later}]\n"
     if call.name != "Muon":
         return lines + _grouped("optimizer", call.name, "trained", texts, freezing)
+    if len(halves) == 1:
+        # Of the other kind there is nothing, and an optimizer of nothing is refused.
+        kind, texts = ("Muon", texts) if halves == ("matrices",) else ("AdamW", "")
+        return f"{lines}# Muon takes the matrices, AdamW everything else.\n" + _grouped(
+            "optimizer", kind, "trained", texts, freezing
+        )
     return (
         f"{lines}# Muon takes the matrices, AdamW everything else.\n"
         "matrices = [(name, p) for name, p in trained if p.ndim == 2]\n"
@@ -300,6 +311,17 @@ def _optimizer(experiment: Experiment, freezing: Freezing) -> str:
     )
 
 
+def _halves(experiment: Experiment, found: Propagation) -> tuple[str, ...]:
+    """What of the parameters goes to optimizers of their own: one alone, but with Muon, which takes matrices."""
+    if experiment.optimizer.name != "Muon":
+        return ("trained",)
+    with torch.device("meta"):
+        network = build_network(found)
+    groups = parameter_groups(network, found)
+    matrices = {parameter.ndim == 2 for group in groups for parameter in group.parameters}
+    return tuple(name for name, there in (("matrices", True), ("others", False)) if there in matrices)
+
+
 def _grouped(name: str, kind: str, parameters: str, arguments: str, freezing: Freezing) -> str:
     """The line that makes an optimizer of parameters and their names."""
     if freezing.shares:
@@ -307,12 +329,12 @@ def _grouped(name: str, kind: str, parameters: str, arguments: str, freezing: Fr
     return f"{name} = torch.optim.{kind}([p for _, p in {parameters}]{arguments})\n"
 
 
-def _scheduler(experiment: Experiment, freezing: Freezing) -> str:
+def _scheduler(experiment: Experiment, freezing: Freezing, optimizers: int) -> str:
     call = experiment.scheduler
     if call is None:
         return ""
     made = ""
-    for start in ("", "other_") if experiment.optimizer.name == "Muon" else ("",):
+    for start in ("", "other_")[:optimizers]:
         made += f"{start}scheduler = {_schedule(call, experiment, f'{start}optimizer', bool(freezing.shares))}\n"
         made += f"keep_shares({start}optimizer)\n" if freezing.shares else ""
     return made

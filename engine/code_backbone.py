@@ -85,8 +85,8 @@ def arguments(node: Node) -> list[tuple[str, object]]:
     name, weights, until = given["name"], given.get("weights", "DEFAULT"), given.get("until")
     if isinstance(weights, str) and weights.startswith(("run:", "file:")):
         raise RequestError(
-            f"no script is written for weights='{weights}': it would need layerlab to read them; with weights='DEFAULT', "
-            "another name of torchvision's, or None there is one"
+            f"no script is written for weights='{weights}': it would need layerlab to read them; with "
+            "weights='DEFAULT', another name of torchvision's, or None there is one"
         )
     found: list[tuple[str, object]] = [("weights", weights)] if weights is not None else []
     anew = (*(head_paths(name) if until is None else ()), *filled_anew(node))
@@ -110,8 +110,9 @@ def arguments(node: Node) -> list[tuple[str, object]]:
 
 def _cut_off(node: Node) -> tuple[str, ...]:
     """The largest modules, and the parameters beside them, of which a cut Backbone has nothing."""
+    given: dict[str, Any] = node.arguments
     kept = measured(node).kept
-    model = meta_model(node.arguments["name"], input_shape=tuple(node.arguments["input_shape"]))
+    model = meta_model(given["name"], input_shape=tuple(given["input_shape"]))
     drop_auxiliary(model)
     named = [*model.named_modules(), *model.named_parameters()]
     found: list[str] = []

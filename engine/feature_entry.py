@@ -98,8 +98,8 @@ def _compute(
     place: Place,
     stopped: Callable[[], bool],
 ) -> None:
-    """Add what is not `done` to the file, a batch after the other. Raises OSError where it cannot be written to, RunError
-    where samples cannot be read."""
+    """Add what is not `done` to the file, a batch after the other. Raises OSError where it cannot be written to, and
+    RunError where samples cannot be read."""
     total, position = sum(len(part.inputs) for part in parts), 0
     before, began = done.seconds, time.perf_counter()
     for part in parts:

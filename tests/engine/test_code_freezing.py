@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
 
+from engine.build import initial_networks
 from engine.check import check
 from engine.code import pytorch_code
 from engine.data.info import Place
 from engine.presets import preset
 from engine.spec import Experiment, with_settings
+from engine.weights import load_weights
 from tests.engine.test_code import NOWHERE, run
 from tests.engine.test_freezing import last_weights
 from tests.engine.training import train
@@ -66,11 +69,37 @@ def test_thawing_and_shares_end_with_the_weights_of_a_run(settings: list[str]) -
     end_alike(moons(LAYERS, *settings))
 
 
-def test_all_that_trains_may_have_one_share() -> None:
+@pytest.mark.parametrize(
+    ("scheduler", "rate"),
+    [
+        ("ExponentialLR(0.9)", 0.1 * 0.9**4),
+        ("CosineAnnealingLR(T_max=4, eta_min=0.02)", 0.02),
+        ("CosineAnnealingWarmRestarts(T_0=8, eta_min=0.02)", 0.06),
+        ("OneCycleLR(max_lr=0.1)", None),
+        ("CyclicLR(base_lr=0.01, max_lr=0.3, step_size_up=2)", 0.01),
+        ("SWALR(swa_lr=0.05, anneal_epochs=2)", 0.05),
+        ("ReduceLROnPlateau(patience=0, factor=0.1, min_lr=0.04, threshold=9.0)", 0.04),
+    ],
+)
+def test_all_that_trains_may_have_one_share(scheduler: str, rate: float | None) -> None:
+    """Half of what the schedule makes of the whole rate, though nothing trains at the whole."""
     layers = "[Linear(8, frozen=True), Tanh(), Linear(8, lr_scale=0.5), Tanh(), Linear(classes, lr_scale=0.5)]"
-    names = end_alike(moons(layers, "optimizer=SGD(lr=0.1)", "scheduler=ExponentialLR(0.9)"))
+    names = end_alike(moons(layers, "optimizer=SGD(lr=0.1)", f"scheduler={scheduler}"))
     [group] = names["optimizer"].param_groups
-    assert group["lr"] == pytest.approx(0.1 * 0.5 * 0.9**4)
+    assert rate is None or group["lr"] == pytest.approx(0.5 * rate)
+
+
+@pytest.mark.parametrize(
+    "layers", ["[Linear(8, bias=False), Tanh(), Linear(classes, bias=False)]", "[BatchNorm1d()]"]
+)
+def test_an_optimizer_of_nothing_is_left_out(layers: str) -> None:
+    names = end_alike(moons(layers, "optimizer=Muon(lr=0.02)", "scheduler=StepLR(2)"))
+    assert "other_optimizer" not in names
+
+
+def test_batches_that_are_added_up_count_by_their_samples() -> None:
+    """48 samples of which the last batch of a group has fewer than the others."""
+    end_alike(moons("[Linear(8), Tanh(), Linear(classes)]", "data.batch_size=40", "accumulate=2"))
 
 
 def test_layers_without_parameters_are_thawed_with_their_epoch() -> None:
@@ -102,6 +131,48 @@ def test_a_backbone_ends_with_the_weights_of_a_run(tmp_path: Path, arguments: st
     settings = [pictures(tmp_path), "data.validation=none", "data.batch_size=12", "epochs=3", "optimizer=SGD(lr=0.02)"]
     layers = f"network.layers=[Backbone('resnet18', weights=None, {arguments})]"
     end_alike(with_settings(preset("mlp"), [*settings, "data.normalize=auto", layers]), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "settings"),
+    [
+        ("'squeezenet1_1', weights=None, until='features', frozen='to:features.4'", ["ema=0.5"]),
+        ("'vit_b_32', weights=None, until='encoder.layers.encoder_layer_1.ln_1', frozen='all'", ["epochs=1"]),
+        ("'mobilenet_v3_small', weights=None, until='features.4.block.2.scale_activation'", ["epochs=1"]),
+    ],
+)
+def test_a_model_is_cut_as_in_a_run(tmp_path: Path, backbone: str, settings: list[str]) -> None:
+    usual = [pictures(tmp_path), "data.validation=none", "data.batch_size=12", "epochs=2", "optimizer=SGD(lr=0.02)"]
+    layers = f"network.layers=[Backbone({backbone}), Flatten(), Linear(classes)]"
+    names = end_alike(with_settings(preset("mlp"), [*usual, "data.normalize=auto", layers, *settings]), tmp_path)
+    wanted = [] if "ema=0.5" not in settings else names["average"].module.state_dict()
+    assert not any(torch.isnan(tensor).any() for tensor in (wanted.values() if wanted else ()))
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "more"),
+    [
+        ("mnasnet0_5", "mnasnet0.5_top1_67.823-3ffadce67e.pth", ""),
+        ("squeezenet1_1", "squeezenet1_1-b8a52dc0.pth", ", init={'features.12': kaiming_normal_()}"),
+    ],
+)
+def test_trained_weights_are_those_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, file: str, more: str
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    torch.manual_seed(7)
+    torch.save(torchvision.models.get_model(name, weights=None).state_dict(), tmp_path / "hub" / "checkpoints" / file)
+    layers = f"network.layers=[Backbone('{name}', frozen='all'{more})]"
+    settings = [pictures(tmp_path), "data.validation=none", "seed=3", layers]
+    experiment = with_settings(preset("mlp"), settings)
+    report = check(experiment, Place(tmp_path))
+    names, _ = run(pytorch_code(report, tmp_path).partition("# Loss, optimizer")[0])
+    weights = {"model": load_weights(report.propagations["model"], Place(tmp_path), None)}
+    ours = initial_networks(experiment, report.propagations, torch.device("cpu"), weights)["model"].state_dict()
+    theirs = names["network"].state_dict()
+    assert ours.keys() == theirs.keys()
+    assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
 
 
 def test_names_are_those_of_the_largest_modules(tmp_path: Path) -> None:
