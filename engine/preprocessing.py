@@ -35,12 +35,12 @@ def asked(node: Node) -> str | None:
     return None if weights is None else str(weights)
 
 
-def named_run(model: str, weights: str, store: Path, runs: int = 0) -> RunWeights:
-    """The run of "run:RUN", with its backbone of this model; `runs` have led to it. Raises RequestError, also where
-    the model would see other inputs than in that run."""
+def named_run(model: str, weights: str, store: Path, at: str, runs: int = 0) -> RunWeights:
+    """The run of "run:RUN", with its backbone of this model for one `at` this path; `runs` have led to it. Raises
+    RequestError, also where the model would see other inputs than in that run."""
     if runs >= MAX_RUNS:
         raise RequestError(f"weights lead from run to run more than {MAX_RUNS} times")
-    found = run_weights(store, weights.removeprefix("run:"), model)
+    found = run_weights(store, weights.removeprefix("run:"), model, at)
     if transforms_input(model, weights) != transforms_input(model, found.weights):
         raise RequestError(
             f"run {found.path.name} has trained {model} without the change of its inputs that torchvision's weights "
@@ -57,7 +57,7 @@ def preprocessing(propagation: Propagation, store: Path | None) -> Preprocessing
     """
     parameters = {row.path: row.parameters for row in propagation.rows}
     seeing, _ = _seeing(propagation.nodes, parameters)
-    every = [_preprocessing(str(node.arguments["name"]), asked(node), store) for node in seeing]
+    every = [_preprocessing(node, store) for node in seeing]
     known = [one for one in every if one is not None]
     return known[0] if len({one.normalisation for one in known}) == 1 else None
 
@@ -76,13 +76,14 @@ def _seeing(nodes: Sequence[Node], parameters: Mapping[str, int]) -> tuple[list[
     return [], False
 
 
-def _preprocessing(model: str, weights: str | None, store: Path | None) -> Preprocessing | None:
+def _preprocessing(node: Node, store: Path | None) -> Preprocessing | None:
+    model, weights = str(node.arguments["name"]), asked(node)
     if weights is None or weights.startswith("file:"):
         return None
     if weights.startswith("run:"):
         if store is None:
             return None
-        run = named_run(model, weights, store)
+        run = named_run(model, weights, store, node.path)
         size = run.input_shape[-1] if run.input_shape else 0
         return Preprocessing(run.normalisation, size, size)
     member = torchvision_weights(model, weights)

@@ -17,7 +17,7 @@ from engine import checkpoint
 from engine.backbone_rows import measured
 from engine.backbone_shapes import measure
 from engine.backbones import AUXILIARY_HEADS, IMAGENET, below, head_paths
-from engine.calls import Call, parse_call
+from engine.calls import Call, Table, parse_call
 from engine.catalogue import find, placed
 from engine.data.normalise import TrainedWith
 from engine.errors import LayerlabError, RequestError
@@ -36,8 +36,8 @@ class RunWeights:
     `weights` are those that it began with; `cached`: it was trained on cached features, and holds only what came after
     them. `input_shape` is () where layers with weights of their own come before the backbone, so that it saw something
     else; `normalisation` is what its inputs were normalised with, None where that is not known. `loaded` names the
-    weights that it began with, where it is `cached` and they may be others by now (see `weights.loaded`). It was cut
-    after the module `until`, and has auxiliary heads where `auxiliary`.
+    weights that it began with, where it is `cached`, as they may be others by now (see `weights.loaded`). It was cut
+    after the module `until`, and has auxiliary heads where `auxiliary`. `anew` are the modules that it filled anew.
     """
 
     path: Path
@@ -51,6 +51,7 @@ class RunWeights:
     loaded: str | None = None
     until: str | None = None
     auxiliary: bool = False
+    anew: tuple[str, ...] = ()
 
     def require(self) -> None:
         """Raise RequestError where it has no checkpoint; the checkpoint is not read."""
@@ -81,11 +82,19 @@ class RunWeights:
         raise RequestError(f"run {self.path.name} has no checkpoint that can be read{why}")
 
 
-def run_weights(store: Path, text: str, model: str) -> RunWeights:
-    """The run that a person means, with its backbone of this model. Raises RequestError where the run is not there or
-    has no such backbone."""
+def run_weights(store: Path, text: str, model: str, at: str) -> RunWeights:
+    """The run that a person means, with its backbone of this model; of several that which stands where the one does
+    that asks, `at` this path. Raises RequestError where the run is not there or has no such backbone."""
     path = find_run(store, text)
-    return _of_run(path, model, _stamp(path))
+    found = _of_run(path, model, _stamp(path))
+    chosen = found if len(found) == 1 else [one for one in found if one.module == at]
+    if not chosen:
+        layers = " and ".join(one.module for one in found)
+        raise RequestError(
+            f"run {path.name} has trained {len(found)} times {model}, in layers {layers}, and in none that stands here "
+            f"(layer {at}); put it where the one stands that is meant"
+        )
+    return chosen[0]
 
 
 def require_held(node: Node, run: RunWeights) -> None:
@@ -158,14 +167,15 @@ def _stamp(path: Path) -> int:
 
 
 @lru_cache(maxsize=16)
-def _of_run(path: Path, model: str, stamp: int) -> RunWeights:
+def _of_run(path: Path, model: str, stamp: int) -> list[RunWeights]:
     try:
         experiment = load_experiment(path / "experiment.toml")
     except LayerlabError as error:
         raise RequestError(f"run {path.name} cannot be read: {error}") from None
     reader = RunReader(path)
     reader.poll()
-    found: list[str] = []
+    others: list[str] = []
+    found: list[RunWeights] = []
     names = list(experiment.networks)
     for row in reader.view.modules:
         arguments = _backbone_arguments(row["call"])
@@ -173,12 +183,13 @@ def _of_run(path: Path, model: str, stamp: int) -> RunWeights:
             continue
         network, module = (names[0], row["path"]) if len(names) == 1 else row["path"].split(".", 1)
         if arguments.get("name") != model:
-            found.append(str(arguments.get("name")))
+            others.append(str(arguments.get("name")))
             continue
         started = reader.view.started
         shape, weights = started.get("input_shape"), arguments.get("weights", "DEFAULT")
         sees_inputs = _sees_inputs(reader.view.modules, row["path"])
-        return RunWeights(
+        init = arguments.get("init")
+        one = RunWeights(
             path,
             network,
             module,
@@ -194,9 +205,13 @@ def _of_run(path: Path, model: str, stamp: int) -> RunWeights:
             not {f"{row['path']}.{head}" for head in AUXILIARY_HEADS}.isdisjoint(
                 other["path"] for other in reader.view.modules
             ),
+            tuple(str(module) for module, _ in init.items) if isinstance(init, Table) else (),
         )
+        found.append(one)
     if found:
-        raise RequestError(f"run {path.name} has trained {' and '.join(dict.fromkeys(found))}, not {model}")
+        return found
+    if others:
+        raise RequestError(f"run {path.name} has trained {' and '.join(dict.fromkeys(others))}, not {model}")
     if not reader.view.modules:
         raise RequestError(f"run {path.name} has not begun, so there are no weights of it")
     raise RequestError(f"run {path.name} has no Backbone('{model}') in its network")

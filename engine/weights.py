@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from engine.backbones import below, head_paths, torchvision_weights
 from engine.data.digest import add_tensor
@@ -90,22 +90,22 @@ def missing_weights(propagation: Propagation, place: Place, store: Path | None) 
 
 def _require(node: Node, place: Place, store: Path | None) -> None:
     model, weights = str(node.arguments["name"]), asked(node)
-    _require_there(model, weights, place, store)
+    _require_there(model, weights, place, store, node.path)
     if weights is not None and weights.startswith("run:") and store is not None:
-        require_held(node, named_run(model, weights, store))
+        require_held(node, named_run(model, weights, store, node.path))
 
 
-def _require_there(model: str, weights: str | None, place: Place, store: Path | None, runs: int = 0) -> None:
+def _require_there(model: str, weights: str | None, place: Place, store: Path | None, at: str, runs: int = 0) -> None:
     if weights is None:
         return
     if weights.startswith("file:"):
         find_file(weights.removeprefix("file:"), place)
     elif weights.startswith("run:"):
         if store is not None:
-            found = named_run(model, weights, store, runs)
+            found = named_run(model, weights, store, at, runs)
             found.require()
             if found.cached:
-                _require_there(model, found.weights, place, store, runs + 1)
+                _require_there(model, found.weights, place, store, found.module, runs + 1)
     else:
         file = _torchvision_file(model, weights)
         if file is not None and not file.path.is_file() and not place.download:
@@ -136,13 +136,14 @@ def load_weights(
     `place.download` allows it. `notes` is given what a person should know. Raises RequestError where something is
     missing, damaged, no state_dict or of no use to the Backbone, RunError where a download failed.
     """
-    read: dict[tuple[str, str, bool], State] = {}
+    read: dict[tuple[str, str, bool, str], State] = {}
     found: dict[str, State] = {}
     for node in backbone_nodes(propagation.nodes):
         model, weights = str(node.arguments["name"]), asked(node)
         if weights is None:
             continue
-        asked_for = model, weights, _until(node) is not None
+        # Of a run it matters where the Backbone stands.
+        asked_for = model, weights, _until(node) is not None, node.path if weights.startswith("run:") else ""
         if asked_for not in read:
             try:
                 read[asked_for] = _read(*asked_for, place, store, classes, [] if notes is None else notes)
@@ -160,6 +161,7 @@ def _read(
     model: str,
     weights: str,
     cut: bool,
+    at: str,
     place: Place,
     store: Path | None,
     classes: tuple[str, ...],
@@ -170,11 +172,11 @@ def _read(
     if weights.startswith("run:"):
         if store is None:
             raise RequestError(f"{weights!r} needs the store of that run, which is not known here")
-        run = named_run(model, weights, store, runs)
+        run = named_run(model, weights, store, at, runs)
         own = run.read(notes)
         if run.cached:
             # Such a run holds only what came after the features; the rest is as its own weights were.
-            own = {**_beneath(model, run, place, store, notes, runs), **own}
+            own = {**_beneath(model, run, own, place, store, notes, runs), **own}
         # The head of one that was cut behind it is torchvision's own, with ImageNet's classes.
         whole = cut if run.until is not None else classes and run.classes == classes
         return own if whole else without(own, heads)
@@ -188,19 +190,24 @@ def _read(
     return state if cut else without(state, heads)
 
 
-def _beneath(
-    model: str, run: RunWeights, place: Place, store: Path, notes: list[str], runs: int
-) -> Mapping[str, Tensor]:
-    """What a run on cached features has begun with, its features among it."""
+def _beneath(model: str, run: RunWeights, own: State, place: Place, store: Path, notes: list[str], runs: int) -> State:
+    """What a run on cached features has begun with, its features among it; `own` is what it holds."""
     if run.weights is None:
         raise RequestError(
             f"run {run.path.name} was trained on cached features of random weights, which it does not hold"
         )
-    found = _read(model, run.weights, run.until is not None, place, store, run.classes, notes, runs + 1)
+    found = _read(model, run.weights, run.until is not None, run.module, place, store, run.classes, notes, runs + 1)
     if run.loaded is not None and run.loaded != _digest(found, head_paths(model)):
+        more = " (a run that goes on has other best weights)" if run.weights.startswith("run:") else ""
         raise RequestError(
-            f"run {run.path.name} was trained on features of the weights {run.weights!r}, which are others now (a "
-            "run that goes on has other best weights), so that what it has trained does not fit them any more"
+            f"run {run.path.name} was trained on features of the weights {run.weights!r}, which are others now{more}, "
+            "so that what it has trained does not fit them any more"
+        )
+    lost = next((name for name in found if below(name, run.anew) and name not in own), None)
+    if lost is not None:
+        raise RequestError(
+            f"run {run.path.name} was trained on cached features of modules that were filled anew, {lost} among them, "
+            "which it does not hold; train it with cache_features = false"
         )
     return found
 
@@ -243,12 +250,12 @@ def _read_torchvision(model: str, file: WeightsFile, place: Place, notes: list[s
 
 
 def loaded(propagation: Propagation, found: Mapping[str, State]) -> dict[str, str]:
-    """Names, by its path, what `load_weights` has read for each Backbone whose weights may be others the next time:
-    those of a run or a file. The head is left out, as it is read or not by the classes."""
+    """Names, by its path, what `load_weights` has read for each Backbone: they may be others the next time, as files of
+    torchvision's can be replaced, too. The head is left out, as it is read or not by the classes."""
     return {
         node.path: _digest(found[node.path], head_paths(str(node.arguments["name"])))
         for node in backbone_nodes(propagation.nodes)
-        if node.path in found and (asked(node) or "").startswith(("run:", "file:"))
+        if node.path in found
     }
 
 

@@ -65,12 +65,13 @@ def toggled(call: Call, modules: Sequence[Module], path: str, head: Iterable[str
     frozen = {part for part, trained in parts.items() if not trained}
     frozen = frozen - here if here <= frozen else frozen | here
     deeper = [entry for entry in _deeper(call, parts, path) if not _within(entry, path)]
-    _refuse_partial_thaw(call, path, tuple(head))
+    _refuse_partial_thaw(call, path, tuple(head), tuple(parts))
     return _with_frozen(_without_thaw(call, path), _words(modules, list(parts), frozen, deeper, tuple(head)))
 
 
-def _refuse_partial_thaw(call: Call, path: str, head: tuple[str, ...]) -> None:
-    """What frozen names of a module that thaws decides what of it trains before: that would be lost in other words."""
+def _refuse_partial_thaw(call: Call, path: str, head: tuple[str, ...], parts: tuple[str, ...]) -> None:
+    """What frozen names of a module that thaws decides what of it trains before, and what it says of one of which a
+    part thaws decides that the rest does not: both would be lost in other words."""
     frozen, thaw = frozen_of(call), _named(call).get("thaw")
     if frozen == "all":
         within = head
@@ -78,6 +79,9 @@ def _refuse_partial_thaw(call: Call, path: str, head: tuple[str, ...]) -> None:
         within = tuple(map(str, frozen)) if isinstance(frozen, tuple) else (str(frozen).removeprefix("to:"),)
     for epoch, given in thaw.items if isinstance(thaw, Table) else ():
         for name in map(str, given if isinstance(given, tuple) else (given,)):
+            part = next((one for one in parts if _within(name, one) and one not in (name, path)), None)
+            if part is not None and not _within(part, path) and frozen not in ("none", ()):
+                raise RequestError(f"a part of {part} alone thaws with epoch {epoch}, thaw={thaw}: change that first")
             if not _within(name, path) and any(_within(one, name) and one != name for one in within):
                 raise RequestError(
                     f"a part of {name} alone is frozen until epoch {epoch}, thaw={thaw}: change that first"

@@ -89,9 +89,7 @@ def test_all_that_trains_may_have_one_share(scheduler: str, rate: float | None) 
     assert rate is None or group["lr"] == pytest.approx(0.5 * rate)
 
 
-@pytest.mark.parametrize(
-    "layers", ["[Linear(8, bias=False), Tanh(), Linear(classes, bias=False)]", "[BatchNorm1d()]"]
-)
+@pytest.mark.parametrize("layers", ["[Linear(8, bias=False), Tanh(), Linear(classes, bias=False)]", "[BatchNorm1d()]"])
 def test_an_optimizer_of_nothing_is_left_out(layers: str) -> None:
     names = end_alike(moons(layers, "optimizer=Muon(lr=0.02)", "scheduler=StepLR(2)"))
     assert "other_optimizer" not in names

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from engine import launch
+from engine.calls import parse_call
 from engine.control import Mailbox
 from engine.data.info import Place
 from engine.errors import RequestError
@@ -20,7 +21,7 @@ from engine.store.view import RunView
 from engine.store.writer import RunWriter
 from engine.weights import load_weights
 from tests.engine.pictures import labelled_files
-from tests.engine.test_weights import fine_tuning, kept, reader_of, train
+from tests.engine.test_weights import fine_tuning, kept, reader_of, state_of, train
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ def of(run: Path, *, cached: bool, **settings: object) -> Experiment:
     """Trains the head of the network of another run."""
     spec = fine_tuning(f"Backbone('squeezenet1_1', weights='run:{run.name}', frozen='all')", epochs=2, **settings)
     return with_settings(spec, ["data.cache_features=true"] if cached else [])
+
+
+def cached(spec: Experiment) -> Experiment:
+    return with_settings(spec, ["data.cache_features=true"])
 
 
 def goes_on(path: Path, data: Path, epochs: int = 0) -> RunView:
@@ -184,3 +189,59 @@ def test_a_resume_on_other_samples_says_so(runs: Runs, tmp_path: Path) -> None:
     assert view.status == "finished", view.reason
     assert "not to the bit those that this run has trained on" in warnings_of(view)
     assert "that it began with" not in warnings_of(view)
+
+
+def reason_of(spec: Experiment, store: Path, data: Path) -> str:
+    """Why a run does not come to its end."""
+    path = launch.prepare_run(spec, store, data)
+    execute(launch.Arguments(path, data), Mailbox(), RunWriter(path, Mailbox()))
+    return str(reader_of(path).view.reason)
+
+
+@pytest.fixture
+def hub_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where torchvision's weights of squeezenet1_1 lie; some are there."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    path = tmp_path / "torch" / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth"
+    path.parent.mkdir(parents=True)
+    torch.save(state_of(), path)
+    labelled_files(tmp_path / "data" / "pictures", 12)
+    return path
+
+
+def test_a_head_goes_with_no_other_file_under_the_name_of_its_weights(tmp_path: Path, hub_file: Path) -> None:
+    store, data = tmp_path / "store", tmp_path / "data"
+    spec = cached(fine_tuning("Backbone('squeezenet1_1', frozen='all')"))
+    run = train(spec, store, data)
+    assert reason_of(of(run, cached=False), store, data) == ""
+    torch.save(state_of(seed=8), hub_file)
+    assert "weights 'DEFAULT', which are others now, so that" in reason_of(of(run, cached=False), store, data)
+
+
+def test_a_head_goes_with_no_modules_that_were_filled_anew_beneath_it(tmp_path: Path, hub_file: Path) -> None:
+    store, data = tmp_path / "store", tmp_path / "data"
+    layer = "Backbone('squeezenet1_1', frozen='all', init={'features.3': kaiming_normal_()})"
+    run = train(cached(fine_tuning(layer)), store, data)
+    assert "filled anew, features.3" in reason_of(of(run, cached=False), store, data)
+    run = train(fine_tuning(layer), store, data)
+    assert reason_of(of(run, cached=False), store, data) == ""
+
+
+def test_of_several_backbones_of_a_run_that_is_meant_which_stands_at_the_same_place(
+    tmp_path: Path, hub_file: Path
+) -> None:
+    store, data = tmp_path / "store", tmp_path / "data"
+    both = "Parallel(Backbone('squeezenet1_1', weights={0}, until='features'), Backbone('squeezenet1_1', weights={0}, "
+    both += "until='features'))"
+    ends = ("AdaptiveAvgPool2d(1)", "Flatten()", "Linear(classes)")
+    run = train(fine_tuning(both.format("None"), *ends), store, data)
+    trained = kept(run, "best")
+    assert not torch.equal(trained["0.0.features.0.weight"], trained["0.1.features.0.weight"])
+    asked = f"'run:{run.name}'"
+    layers = [parse_call(text) for text in (both.format(asked), *ends)]
+    found = load_weights(propagate(layers, (3, 48, 48), symbols={"classes": 2}), Place(data), store)
+    for path in ("0.0", "0.1"):
+        assert torch.equal(found[path]["features.0.weight"], trained[f"{path}.features.0.weight"])
+    elsewhere = propagate([parse_call(f"Backbone('squeezenet1_1', weights={asked}, until='features')")], (3, 48, 48))
+    with pytest.raises(RequestError, match=r"2 times squeezenet1_1, in layers 0\.0 and 0\.1"):
+        load_weights(elsewhere, Place(data), store)

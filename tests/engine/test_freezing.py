@@ -442,6 +442,9 @@ def test_shares_of_the_rate_are_known_of_every_row_that_trains_at_one():
     assert known["0.layer3.1"] == (0.1,)
 
 
+RESNET = {"conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "first", "later"),
     [
@@ -450,6 +453,10 @@ def test_shares_of_the_rate_are_known_of_every_row_that_trains_at_one():
         ("frozen='to:layer3', thaw={2: 'all'}", {"layer4", "fc"}, {"conv1", "bn1", "layer1", "layer2", "layer3"}),
         ("frozen=('layer4.0', 'layer2'), thaw={2: 'layer4'}", {"conv1", "bn1", "layer1", "layer3", "layer4.1", "fc"},
          {"layer4.0"}),
+        # A head that is frozen thaws with all.
+        ("frozen='to:fc', thaw={3: ('bn1', 'layer4'), 2: 'all'}", set(), RESNET),
+        ("frozen=('fc', 'layer4'), thaw={2: 'all'}", RESNET - {"fc", "layer4"}, {"fc", "layer4"}),
+        ("thaw={2: 'all'}", {"fc"}, RESNET - {"fc"}),
         ("frozen=('layer1',), thaw={2: ('layer1', 'layer2')}", {"conv1", "bn1", "layer3", "layer4", "fc"},
          {"layer1", "layer2"}),
     ],

@@ -198,3 +198,11 @@ def test_another_module_does_not_begin_to_train_at_another_time(frozen: str, tha
     with pytest.raises(RequestError, match="a part of layer2 alone is frozen until epoch 5"):
         toggled(call, rows, "conv1", ("fc",))
     assert "thaw" not in str(toggled(call, rows, "layer2", ("fc",)))
+
+
+def test_of_a_module_that_thaws_in_part_the_rest_stays_frozen() -> None:
+    call = parse_call("Backbone('resnet18', frozen='all', thaw={3: 'layer2.0.downsample'})")
+    rows = modules(set(LEAVES) - {"fc", "layer2.0"})
+    with pytest.raises(RequestError, match=r"a part of layer2\.0 alone thaws with epoch 3"):
+        toggled(call, rows, "conv1", ("fc",))
+    assert "thaw" not in str(toggled(call, rows, "layer2.0", ("fc",)))
