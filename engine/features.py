@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -87,8 +88,8 @@ def frozen_prefix(report: Report) -> Prefix | Reason:
     if first.entry.name == "Backbone" and first.arguments.get("until") is None and not _thaws(first):
         if first.arguments.get("auxiliary"):
             return Reason(
-                f"the auxiliary head of `{first.call}` trains on what lies within it; with Identity() behind the "
-                "Backbone that head is left out"
+                f"the auxiliary head of `{first.call}` needs what the frozen part computes on its way; with Identity() "
+                "behind the Backbone that head is left out"
             )
         cut = _inside(network[layers], str(layers), before, first.output_shape)
         if isinstance(cut, Reason):
@@ -136,7 +137,9 @@ def _nothing_frozen(nodes: Sequence[Node], layers: int) -> str:
     if _thaws(first):
         return f"{where} begins to train in a later epoch, and its features change from then on; leave thaw out"
     if first.entry.name != "Backbone" and any(backbone_nodes([first])):
-        return f"the Backbone stands within {where}, and features are kept of one that does not; take it out of there"
+        return (
+            f"the Backbone stands within {where}; features are kept of one that is a layer of its own"
+        )
     return (
         f"the network does not begin with frozen layers: {where} trains or is random; "
         'give the layers before the head frozen=True, or a Backbone frozen="all"'
@@ -231,10 +234,10 @@ class _Ran:
 
 
 def _inside(
-    module: nn.Module, path: str, given: tuple[int, ...], made: tuple[int, ...]
+    module: nn.Module, path: str, given: tuple[int, ...], made: tuple[int, ...], larger: bool = False
 ) -> tuple[tuple[str, ...], tuple[int, ...]] | Reason | None:
     """The modules from the first one on that trains or is random, by path, and the shape that comes to it; None where
-    nothing frozen is before it."""
+    nothing frozen is before it. `larger` says that `given` is larger than what the network gets."""
     turns = _turns(module, path, given)
     counts = Counter(turn.path for turn in turns)
     by_path = {turn.path: turn for turn in turns}
@@ -249,19 +252,32 @@ def _inside(
     if remaining[0] == turns[0].path:
         return None
     joined: list[str] = []
-    flowing = shape
+    flowing, single = shape, False
     for one in remaining:
         turn = by_path[one]
         if turn.given != flowing:
+            single = single or flowing[2:] == (1, 1)
             if turn.given != _flat(flowing) or any(step.endswith(f".{FLATTEN}") for step in joined):
-                return Reason(f"{where} does more between {joined[-1]} and {one} than its modules tell; {advice}")
+                return Reason(
+                    f"between {joined[-1]} and {one} {where} computes something that is no module, so it cannot be "
+                    f"cut there; {advice}"
+                )
             joined.append(f"{path}.{FLATTEN}")
         joined.append(one)
         flowing = turn.made
     if flowing[1:] != made:
+        single = single or flowing[2:] == (1, 1)
         if _flat(flowing)[1:] != made or any(step.endswith(f".{FLATTEN}") for step in joined):
-            return Reason(f"{where} does more after {joined[-1]} than its modules tell; {advice}")
+            return Reason(
+                f"behind {joined[-1]} {where} computes something that is no module, so it cannot be cut there; {advice}"
+            )
         joined.append(f"{path}.{FLATTEN}")
+    if single and not larger and len(given) == 3:
+        # Of maps of a single pixel their mean is flat, too, and pooling leaves them as they are.
+        with suppress(RuntimeError, ValueError, AssertionError):  # models for pictures of one size
+            wide = _inside(module, path, (given[0], 8 * given[1], 8 * given[2]), made, larger=True)
+            if isinstance(wide, Reason):
+                return wide
     return tuple(joined), shape[1:]
 
 

@@ -204,6 +204,21 @@ def test_the_rest_of_a_backbone_on_its_features_is_the_backbone(backbone: str, b
     assert {name for name, parameter in after.named_parameters() if parameter.requires_grad} == trained
 
 
+@pytest.mark.parametrize(
+    ("backbone", "kept"),
+    [
+        ("Backbone('resnet18', None, frozen='to:layer3')", True),
+        # Its forward takes the mean of the last maps, which are a single pixel here.
+        ("Backbone('mnasnet0_5', None, frozen='to:layers.12')", False),
+        pytest.param("Backbone('densenet121', None, frozen='to:features.denseblock3')", False, marks=pytest.mark.soak),
+    ],
+)
+def test_small_pictures_do_not_make_a_step_look_like_another(backbone: str, kept: bool) -> None:
+    found = frozen_prefix(reported(backbone, "Identity()", shape=(3, 32, 32)))
+    assert isinstance(found, Prefix) == kept
+    assert kept or "computes something that is no module" in str(found)
+
+
 POOL = (
     "Conv2d(3, 3, padding=1)",
     "BatchNorm2d()",
