@@ -137,7 +137,10 @@ def _nothing_frozen(nodes: Sequence[Node], layers: int) -> str:
     if _thaws(first):
         return f"{where} begins to train in a later epoch, and its features change from then on; leave thaw out"
     if first.entry.name != "Backbone" and any(backbone_nodes([first])):
-        return f"the Backbone stands within {where}; features are kept of one that is a layer of its own"
+        return (
+            f"the Backbone stands within {where}, and features are kept of one that is a layer of its own; take it out "
+            "of there"
+        )
     return (
         f"the network does not begin with frozen layers: {where} trains or is random; "
         'give the layers before the head frozen=True, or a Backbone frozen="all"'

@@ -123,16 +123,20 @@ class NetworkEditing:
 
     # ------------------------------------------------------------------ adding and editing
 
+    @property
+    def _at_the_beginning(self) -> str:
+        return "Add before all layers" if self._draft.layers else "Add the first layer"
+
     def add(self) -> None:
         """Add layers behind those selected; where the data is selected, before all others."""
         span = self._span
-        title = f"Add after {span.paths[-1]}" if span != INPUT else "Add the first layer"
+        title = f"Add after {span.paths[-1]}" if span != INPUT else self._at_the_beginning
         self._add(title, span.chain, span.last + 1)
 
     def add_before(self) -> None:
         """Add layers before those selected."""
         span = self._span
-        title = f"Add before {span.path}" if span != INPUT else "Add the first layer"
+        title = f"Add before {span.path}" if span != INPUT else self._at_the_beginning
         self._add(title, span.chain, max(span.first, 0))
 
     def add_inside(self) -> None:

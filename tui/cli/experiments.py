@@ -165,22 +165,29 @@ def check_experiment(
 def show_report(report: Report) -> None:
     """The layer table, the totals and what is wrong, on standard output and standard error."""
     from tui.cli.layers import LayerRow, print_layers
-    from tui.output import count, say, shape, size, write
+    from tui.output import count, say, shape
 
     rows = []
     for row in report.rows:
         parameters, macs = count(row.parameters) if row.parameters else "", count(row.macs) if row.macs else ""
         rows.append(LayerRow(row.depth, row.call, (row.path,), (shape(row.output_shape), parameters, macs)))
-    print_layers(["path"], ["output", "parameters", "MACs"], rows, numbers=["parameters", "MACs"])
-    trained = sum(row.trainable for row in report.rows if row.depth == 0)
-    frozen = "" if trained == report.parameters else f", of which {trained:,} are trained"
-    write(f"parameters  {count(report.parameters)} ({report.parameters:,}{frozen})")
-    write(f"MACs        {count(report.macs)} a sample")
-    for index, (name, value) in enumerate(report.memory.items()):
-        write(f"{'memory' if index == 0 else '':10}  {size(value):>10}  {name}")
+    if rows:
+        print_layers(["path"], ["output", "parameters", "MACs"], rows, numbers=["parameters", "MACs"])
+        _totals(report)
     for warning in report.warnings:
         say(f"warning: {warning}", style="yellow")
     for missing in report.missing:
         say(f"to fetch: {missing.message}", style="yellow")
     if report.refusal is not None:
         say(f"error: {report.refusal}", style="red")
+
+
+def _totals(report: Report) -> None:
+    from tui.output import count, size, write
+
+    trained = sum(row.trainable for row in report.rows if row.depth == 0)
+    frozen = "" if trained == report.parameters else f", of which {trained:,} are trained"
+    write(f"parameters  {count(report.parameters)} ({report.parameters:,}{frozen})")
+    write(f"MACs        {count(report.macs)} a sample")
+    for index, (name, value) in enumerate(report.memory.items()):
+        write(f"{'memory' if index == 0 else '':10}  {size(value):>10}  {name}")

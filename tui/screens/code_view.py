@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import keyword
 import re
 from pathlib import Path
@@ -22,6 +23,7 @@ from tui.widgets.lines import Line, Span, line
 from tui.widgets.rows import VIM_KEYS, Rows
 
 if TYPE_CHECKING:
+    from engine.check import Report
     from tui.app import LayerlabApp
 
 _TOKEN = re.compile(r"(#.*$|\"\"\".*?(?:\"\"\"|$)|\"[^\"]*\"|'[^']*'|\b[A-Za-z_]\w*\b)")
@@ -108,14 +110,21 @@ def show_code(app: LayerlabApp) -> None:
         why = problem.message if problem is not None else "the check is not done yet; try again in a moment"
         app.tell(f"no code yet: {why}", wrong=problem is not None)
         return
+    app.run_worker(_write_code(app, report), group="code", exclusive=True, exit_on_error=False)
+
+
+async def _write_code(app: LayerlabApp, report: Report) -> None:
+    """In a thread: a folder of photographs is looked through, and there may be many."""
+    from engine.apart import apart
     from engine.code import pytorch_code
 
     try:
-        code = pytorch_code(report, app.data_folder)
+        code = await asyncio.to_thread(apart, lambda: pytorch_code(report, app.data_folder))
     except LayerlabError as error:
         app.tell(str(error), wrong=True)
         return
-    app.push_screen(CodeView(code, f"{file_name(app.draft.experiment.name)}.py"))
+    if app.screen is app.workspace() and app.report is report:
+        app.push_screen(CodeView(code, f"{file_name(report.experiment.name)}.py"))
 
 
 def coloured(code: str) -> list[Line]:

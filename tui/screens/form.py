@@ -202,7 +202,8 @@ class CallForm(Dialogue[Call | None]):
 
         prompt = Prompt(
             argument.name,
-            argument.text if begun is None else begun,
+            # What stands for nothing would be in the way of what is typed.
+            begun if begun is not None else "" if argument.text == "None" else argument.text,
             lambda text: self._draft.wrong_text(index, text),
             self._rows.row_region(self._rows.cursor),
         )

@@ -131,7 +131,8 @@ class Progress(Lines):
         if view.preparing:
             state.append((f"   {view.preparing}", ""))
         elif view.features and not reason[0]:
-            state.append((f"   {saving(view.features)}", "dim"))
+            room = self.size.width - width_of(tuple(state))
+            state.append((fit(f"   {saving(view.features)}", room).rstrip(), "dim"))
         counted = f"epoch {min(view.epoch, view.epochs) if view.epoch else 0} of {view.epochs}" if view.epochs else ""
         numbers: list[str] = []
         if view.step and self.size.width >= 100:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tui.output import count, size
-from tui.widgets.lines import Line, Lines, line, split, width_of
+from tui.widgets.lines import Line, Lines, fit, line, split, width_of
 
 PARTS = ("weights", "gradients", "optimizer", "activations")
 # The recipe's words for what the forecast calls by its own.
@@ -41,7 +41,9 @@ def totals(report: Any, problem: Any, layers: int, width: int) -> list[Line]:
         return [line(), line()]
     if problem is not None:
         place = f"layer {problem.path}" if problem.path[:1].isdigit() else problem.path
-        return [line((f" ✗ cannot be trained as it is: {place}", "bad")), line()]
+        # The row of a layer has the reason in it; that of a setting may be out of sight.
+        why = "" if problem.path[:1].isdigit() else fit(f"   {problem.message}", width).rstrip()
+        return [line((f" ✗ cannot be trained as it is: {place}", "bad")), line((why, ""))]
     if report is None:
         return [line((" … not checked yet: the first check loads PyTorch", "dim")), line()]
     trained = sum(row.trainable for row in report.rows if row.depth == 0)
