@@ -198,6 +198,8 @@ class LayerlabApp(TypeAhead):
         self.running.train(self.draft.experiment)
 
     def on_run_began(self, message: RunBegan) -> None:
+        if not self.is_running:
+            return
         if self.running.began(message):
             assert message.path is not None
             # Whoever goes on composing is left alone.
@@ -397,7 +399,7 @@ class LayerlabApp(TypeAhead):
 
     def on_key(self, event: Key) -> None:
         # Keys come here that nothing took: those typed before a dialogue had the focus among them.
-        if isinstance(self.screen, Dialogue):
+        if self.is_running and isinstance(self.screen, Dialogue):
             self.screen.type_early(event)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -18,9 +18,9 @@ BYTES_A_POLL = 256 << 10
 LINES_A_POLL = 500
 LONGEST = 2_000
 UNFINISHED_BYTES = 64 << 10
-# Colours and cursor movements (ECMA-48: CSI, OSC, two-byte escapes) mean nothing in a log; what else is no plain
-# character is made visible where it is drawn.
-ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-Z\\^-~])")
+# Colours and cursor movements (ECMA-48: CSI, OSC, two-byte escapes) mean nothing in a log, and where a line ends within
+# one it is no text either; what else is no plain character is made visible where it is drawn.
+ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*(?:[@-~]|$)|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-Z\\^-~])")
 
 
 @dataclass(frozen=True)

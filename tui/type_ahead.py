@@ -37,6 +37,8 @@ class TypeAhead(App[int]):
     async def on_event(self, event: Event) -> None:
         if not isinstance(event, Key | Paste) or event.is_forwarded:
             await super().on_event(event)
+        elif not self.is_running:
+            return  # there is no screen any more that it could be for
         elif self._under_way:
             self._typed.append(event)
         else:
@@ -81,11 +83,11 @@ class TypeAhead(App[int]):
             self.call_later(self._next, number)
 
     def _pass_again(self, number: int, passages: int) -> None:
-        if number == self._under_way:
+        if number == self._under_way and self.is_running:
             self._follow(number, passages, self._chain())
 
     async def _next(self, number: int) -> None:
-        if number != self._under_way:
+        if number != self._under_way or not self.is_running:
             return
         if self._held or not self.screen.is_mounted:
             # What has just been opened takes keys once it is there.

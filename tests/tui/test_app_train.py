@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 
 from engine.errors import RequestError
 from engine.events import CheckpointSaved, EpochEnded
 from tests.tui.fake_training import RUN, FakeTraining, application, screen_text, until
 from tui.app import LayerlabApp
+from tui.queue import Waiting
+from tui.running import RunBegan
 from tui.screens.train import STOPS
 from tui.screens.workspace import Workspace
 from tui.widgets.layer_table import LayerTable
@@ -335,7 +338,7 @@ async def test_the_footer_names_only_what_can_be_done_and_the_palette_the_rest(t
         await until(pilot, lambda: [request.value for request in training.requests] == [0.5])
 
 
-async def test_news_that_come_while_the_application_ends_draw_nothing(
+async def test_news_and_keys_that_come_while_the_application_ends_do_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its timer ticks, and threads answer, until the last of its screens is gone."""
@@ -351,9 +354,13 @@ async def test_news_that_come_while_the_application_ends_draw_nothing(
             app.show()
             app.tell("a check has answered")
             app.queue_changed()
+            app.on_run_began(RunBegan(Waiting(9, app.draft.experiment), training_of(app).path))
+            await app.on_event(Key("a", "a"))
+            await app._next(app._under_way)
             for screen in app.screen_stack:
                 if isinstance(screen, Workspace):
                     screen.show_header()
+                    screen._settle()
 
     monkeypatch.setattr(app, "_prune", ticking)
     async with app.run_test(size=(120, 40)) as pilot:

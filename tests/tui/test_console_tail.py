@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.events import Message
@@ -74,6 +74,8 @@ def test_a_line_is_read_as_a_terminal_would_leave_it(raw: bytes, text: str) -> N
 
 
 @given(st.binary(max_size=300))
+@example(b"\x1b[")
+@example(b"a\x1b[3")
 def test_no_bytes_raise(data: bytes) -> None:
     assert "\x1b[" not in readable(data)
 

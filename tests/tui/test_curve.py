@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tui.widgets.axes import x_label, y_label
@@ -171,6 +171,7 @@ def test_any_curves_in_any_part_of_the_axis_fill_exactly_their_cells(
     st.floats(0, 0.9),
     st.floats(0.05, 0.1),
 )
+@example([(0.0, 0.0), (0.0, 2606.0), (0.0, 0.0), (0.078125, -2927.0)], 2, 2, 2, 0.0, 0.078125)
 def test_the_highest_and_the_lowest_point_in_view_are_drawn_whatever_the_zoom_and_the_dashes(
     points: list[tuple[float, float]], width: int, height: int, dashed: int, low: float, share: float
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tui.widgets.window import Window
@@ -39,6 +39,9 @@ def test_a_zoom_around_the_cursor_keeps_the_cursor_where_it_was() -> None:
 
 
 @given(MOVES, st.floats(1e-3, 1e9), st.floats(1, 2))
+@example([("zoom", 0.5, None), ("hold", 0.0, None)], 1.0, 1.9999999999999998)
+@example([("zoom", 0.5, None), ("hold", 0.0625, None)], 1.0, 1.875)
+@example([("zoom", 0.5, None), ("hold", 0.46875, None)], 1.0, 1.0625)
 def test_any_moves_leave_something_in_view_within_the_axis(
     moves: list[tuple[str, float, float | None]], reach: float, more: float
 ) -> None:

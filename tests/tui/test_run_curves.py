@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tui.run_curves import RunCurvesReader, names_of, span_of
@@ -91,6 +91,7 @@ WHOLE = st.one_of(st.integers(-3, 20), st.integers(-(2**63), 2**63))
     st.sampled_from(UNITS),
     st.booleans(),
 )
+@example([(1, 1, 1.0, 1.0), (2, 2, 1.0, 1.5000000000000002e308)], [], (2, 0, 1, 2, 1.0), "time", False)
 def test_whatever_a_damaged_run_tells_is_drawn_somehow(
     rows: list[tuple[int, int, float, float]],
     curve: list[tuple[int, float, float]],

@@ -127,7 +127,7 @@ class CompareScreen(Charts):
     def store_changed(self) -> None:
         rows = self.app.stored.rows
         self._overlays.want({run: rows[run].path for run in self.app.marks.runs if run in rows})
-        if isinstance(self.app.screen, CompareWith):
+        if isinstance(self.app.screen, CompareWith) and self.app.screen.is_mounted:
             self.app.screen.renew()
 
     def on_compare_table_column_changed(self) -> None:

@@ -141,7 +141,7 @@ class TrainCharts(Charts):
 
     def store_changed(self) -> None:
         self._want_overlays()
-        if isinstance(self.app.screen, CompareWith):
+        if isinstance(self.app.screen, CompareWith) and self.app.screen.is_mounted:
             self.app.screen.renew()
 
     def action_compare_with(self) -> None:

@@ -88,6 +88,8 @@ class Workspace(Screen[None]):
         self.call_after_refresh(self._settle)
 
     def _settle(self) -> None:
+        if not self.app.is_running:
+            return
         self.app.show()
         if self.has_class("-too-small"):
             self.set_focus(None)

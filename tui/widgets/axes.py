@@ -93,12 +93,15 @@ def _on_grid(low: float, high: float) -> tuple[float, float]:
 
 
 def round_up(value: float) -> float:
-    """The next number from here on that is 1, 1.5, 2, 3, 4, 5, 6 or 8 times a power of ten; a whole one, at least 1."""
+    """The next number from here on that is 1, 1.5, 2, 3, 4, 5, 6 or 8 times a power of ten; a whole one, at least 1.
+    `value` is finite."""
     if value <= 1:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     steps = (factor * power for factor in (1, 1.5, 2, 3, 4, 5, 6, 8, 10))
-    return next((step for step in steps if step >= value and step == int(step)), 10 * power)
+    rounded = next((step for step in steps if step >= value and step.is_integer()), 10 * power)
+    # Near the end of what a float holds there is no rounder one.
+    return rounded if math.isfinite(rounded) else value
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:

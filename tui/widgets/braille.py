@@ -106,7 +106,13 @@ def trace(
     pattern = np.array(DASHES[dashed % len(DASHES)])
     # A lone point is no line: it has no gaps.
     if len(every) > 1:
-        drawn &= pattern[every % len(pattern)] | (bottom - top >= FLAT)
+        whole = pattern[every % len(pattern)] | (bottom - top >= FLAT)
+        # What rises slowly over a gap and ends in it would lose its end: the highest and the lowest place are drawn.
+        if top[whole].min(initial=np.inf) > top.min() + FLAT:
+            whole[top.argmin()] = True
+        if bottom[whole].max(initial=-np.inf) < bottom.max() - FLAT:
+            whole[bottom.argmax()] = True
+        drawn &= whole
     dots[:, every] = drawn
     cells[:] = (dots.reshape(height, 4, width, 2) * _BITS[None, :, None, :]).sum(axis=(1, 3), dtype=np.uint8)
     return cells

@@ -57,7 +57,12 @@ class Window:
         low, high = self.bounds(reach, span)
         if low <= x <= high:
             return self
-        return self._placed(x if x < low else x - (high - low), high - low, reach, span)
+        width = high - low
+        start = min(max(x if x < low else x - width, 0.0), span - width)
+        placed = self._placed(start, width, reach, span)
+        low, high = placed.bounds(reach, span)
+        # The newest part goes on in steps, which may leave x behind.
+        return placed if low <= x <= high else Window(1.0, start, start + width)
 
     def _placed(self, low: float, width: float, reach: float, span: float) -> Window:
         if not width < span:
