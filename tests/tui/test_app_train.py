@@ -338,23 +338,26 @@ async def test_the_footer_names_only_what_can_be_done_and_the_palette_the_rest(t
         await until(pilot, lambda: [request.value for request in training.requests] == [0.5])
 
 
+@pytest.mark.parametrize("shown", [True, False])
 async def test_news_and_keys_that_come_while_the_application_ends_do_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: bool
 ) -> None:
-    """Its timer ticks, and threads answer, until the last of its screens is gone."""
-    app, _ = application(tmp_path)
-    prune, ticks = app._prune, []
+    """Its timer ticks, and threads answer, until the last of its screens is gone; a run may only just begin."""
+    app, training = application(tmp_path)
+    item = Waiting(9, app.draft.experiment)
+    prune, ended = app._prune, []
 
-    async def ticking(*nodes: Any, **more: Any) -> None:
+    async def pruned(*nodes: Any, **more: Any) -> None:
         await prune(*nodes, **more)
         if not app.is_running:
-            training_of(app).epoch(2 + len(ticks))
-            ticks.append(app.screen_stack)
+            ended.append(nodes)
+            if shown:
+                training.epoch(2)
             app._tick()
             app.show()
             app.tell("a check has answered")
             app.queue_changed()
-            app.on_run_began(RunBegan(Waiting(9, app.draft.experiment), training_of(app).path))
+            app.on_run_began(RunBegan(item, training.path))
             await app.on_event(Key("a", "a"))
             await app._next(app._under_way)
             for screen in app.screen_stack:
@@ -362,7 +365,11 @@ async def test_news_and_keys_that_come_while_the_application_ends_do_nothing(
                     screen.show_header()
                     screen._settle()
 
-    monkeypatch.setattr(app, "_prune", ticking)
+    monkeypatch.setattr(app, "_prune", pruned)
     async with app.run_test(size=(120, 40)) as pilot:
-        await begin(pilot, app, epochs=1)
-    assert ticks
+        if shown:
+            await begin(pilot, app, epochs=1)
+        else:
+            app.running._wanted, app.running._asked_at = item, app.keys_taken
+            training.start(app.draft.experiment)
+    assert ended
