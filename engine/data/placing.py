@@ -41,7 +41,7 @@ def placed(source: Path, target: Path, way: Way, size: int) -> bool:
         same = os.path.samestat(os.lstat(source), os.lstat(target)) or filecmp.cmp(source, target, shallow=False)
     if not same:
         raise _taken(target)
-    if way == "move":
+    if way == "move" and not _one_entry(source, target):
         source.unlink(missing_ok=True)
     return True
 
@@ -64,13 +64,32 @@ def _taken(target: Path) -> FileExistsError:
     return FileExistsError(errno.EEXIST, "something else has this name", str(target))
 
 
+def _one_entry(one: Path, other: Path) -> bool:
+    """Whether two names lead to one entry of one folder, links or not: what is unlinked there is gone under both.
+
+    Hard links are two entries. Where a file has one name only, it is that one, however it is spelt.
+    """
+    try:
+        status = os.stat(one)
+        if not os.path.samestat(status, os.stat(other)):
+            return False
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        return False
+    if status.st_nlink == 1:
+        return True
+    first, second = Path(os.path.realpath(one)), Path(os.path.realpath(other))
+    return first.name == second.name and os.path.samefile(first.parent, second.parent)
+
+
 def move(source: Path, target: Path) -> None:
     """Give a file another name where nothing is, across file systems too: there it is copied, then taken away."""
     try:
         os.link(source, target, follow_symlinks=False)
     except FileExistsError:
         # A move that was stopped between its two steps has left both names.
-        if not os.path.samestat(os.lstat(source), os.lstat(target)):
+        if not os.path.samestat(os.lstat(source), os.lstat(target)) or _one_entry(source, target):
             raise
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
@@ -118,6 +137,7 @@ def take_back(source: Path, target: Path, way: Way, size: int, modified: int) ->
 
     A copy goes where its original is there and has the same bytes, a link where it still leads there, a moved file goes
     back where it was not changed since (`size` in bytes, `modified` in ns, as it had them) and its old name is free.
+    What the old name leads to stays: it is the only one.
     """
     if not os.path.lexists(target):
         return "is neither here nor where it came from" if way == "move" and not os.path.lexists(source) else ""
@@ -128,6 +148,8 @@ def take_back(source: Path, target: Path, way: Way, size: int, modified: int) ->
         return ""
     if target.is_symlink() or not target.is_file():
         return "is not the file that was put there"
+    if _one_entry(source, target):
+        return f"{source} leads to it now, and there is no other; to have it there, take the link away and move it"
     if way == "copy":
         if not source.is_file():
             return f"its original {source} is not there any more"

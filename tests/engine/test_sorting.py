@@ -194,6 +194,62 @@ def test_undo_leaves_what_was_changed_and_says_so(tmp_path: Path) -> None:
     assert undo(destination).left == ((lonely.target, dict(undone.left)[lonely.target]),)
 
 
+@pytest.mark.parametrize("way", ["file", "folder"])
+def test_undo_leaves_copies_that_their_originals_have_become_links_to(tmp_path: Path, way: str) -> None:
+    source, destination = tree(tmp_path / "all"), tmp_path / "sorted"
+    plan = split(source, destination, test=0.0)
+    originals = {source / file.name: destination / file.target for file in plan.files}
+    if way == "folder":
+        shutil.rmtree(source)
+        for part in ("training", "validation"):
+            (tmp_path / part).symlink_to(destination / part)
+        originals = {source / file.name: tmp_path / file.target for file in plan.files}
+    for original, copied in originals.items():
+        original.parent.mkdir(parents=True, exist_ok=True)
+        original.unlink(missing_ok=True)
+        original.symlink_to(copied)
+    before = contents(destination)
+    undone = undo(destination)
+    assert contents(destination) == before
+    assert undone.taken_back == 0
+    assert {name for name, _ in undone.left} == {file.target for file in plan.files}
+    assert all("leads to it" in reason for _, reason in undone.left)
+
+
+def test_undo_takes_copies_whose_originals_are_other_names_of_the_same_bytes(tmp_path: Path) -> None:
+    """As programs leave them that look for duplicates: two names, of which one stays."""
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    before = contents(source)
+    for file in split(source, destination).files:
+        (source / file.name).unlink()
+        os.link(destination / file.target, source / file.name)
+    assert undo(destination).left == ()
+    assert contents(source) == before
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_move_goes_on_and_back_where_a_link_leads_to_what_was_moved(tmp_path: Path, linked: bool) -> None:
+    source, destination = tree(tmp_path / "all"), tmp_path / "sorted"
+    if linked:  # each photograph has a third name elsewhere
+        shutil.copytree(source, tmp_path / "backup", copy_function=os.link)
+
+    def stop(done: int, of: int) -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(destination, plan_split(destination, asked(source, "move", 0.5, 0.0)), stop)
+    (source / "cat").rmdir()
+    (source / "cat").symlink_to(destination / "training" / "cat")
+    carry_out(destination, plan_split(destination, asked(source, "move", 0.5, 0.0)))
+    assert len(contents(destination)) == 12
+    undone = undo(destination)
+    assert len(list((destination / "training" / "cat").iterdir())) == 6
+    assert len(list((source / "dog").iterdir())) == 6
+    assert [name.rpartition("/")[0] for name, _ in undone.left] == ["training/cat"] * 3
+    assert all("leads to it" in reason for _, reason in undone.left)
+
+
 def test_undo_does_not_move_back_over_something_else(tmp_path: Path) -> None:
     source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
     plan = split(source, destination, "move")
