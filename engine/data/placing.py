@@ -1,7 +1,8 @@
 """One file put under another name, by copy, link or move, and taken back: never over anything that is there.
 
 A name is only ever taken by an operation that fails where it is taken (a hard link, exclusive creation), and a file
-appears under it whole. So two that do the same at once, and one that is stopped in between, destroy nothing.
+appears under it whole, on the disk too. So two that do the same at once, one that is stopped in between, and the end of
+the power, destroy nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ WAYS: tuple[Way, ...] = ("copy", "link", "move")
 TEMPORARY = ".layerlab-split-"
 # What a file system answers that has no hard links, or none between these two places.
 _NO_HARD_LINKS = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EACCES)
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 # The times of a file after it crossed to a file system that keeps them to two seconds (FAT).
 _COARSE_NS = 2_000_000_000
 
@@ -41,8 +43,8 @@ def placed(source: Path, target: Path, way: Way, size: int) -> bool:
         same = os.path.samestat(os.lstat(source), os.lstat(target)) or filecmp.cmp(source, target, shallow=False)
     if not same:
         raise _taken(target)
-    if way == "move" and not _one_entry(source, target):
-        source.unlink(missing_ok=True)
+    if way == "move" and os.path.lexists(source) and not _one_entry(source, target):
+        _let_go(source, target)
     return True
 
 
@@ -52,7 +54,7 @@ def place(source: Path, target: Path, way: Way) -> None:
         if way == "link":
             os.symlink(source, target)
         elif way == "copy":
-            _copy(source, target, lasting=False)
+            _copy(source, target)
         else:
             move(source, target)
     except FileExistsError:
@@ -94,24 +96,55 @@ def move(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
-        _copy(source, target, lasting=True)
+        _copy(source, target)
         if not filecmp.cmp(source, target, shallow=False):
             raise OSError(errno.EIO, "what was written is not what was read", str(target)) from None
+    _let_go(source, target)
+
+
+def _let_go(source: Path, target: Path) -> None:
+    """Take the old name away, the second step of a move. Another file that stands for it is on the disk first, and so
+    is its name: nothing else keeps an order between two file systems."""
+    if not os.path.samestat(os.lstat(source), os.lstat(target)):
+        to_disk(target)
+        to_disk(target.parent)
     os.unlink(source)
 
 
-def _copy(source: Path, target: Path, *, lasting: bool) -> None:
-    """Content, permissions and times; the name is taken once all of it is written, on the disk too where `lasting`."""
+def to_disk(path: Path) -> None:
+    """Make a file's content or a folder's names durable, where the file system can. Raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        return  # a folder that names may be put into, but not read
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """The folder and those that it is in, as far as they are not there yet, durably. Raises OSError."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        to_disk(folder.parent)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Content, permissions and times; the name is taken once all of it is on the disk."""
     beside = target.with_name(f"{TEMPORARY}{os.getpid()}.part")
     try:
         with open(source, "rb") as read, open(beside, "wb") as written:
             shutil.copyfileobj(read, written, 1 << 20)
             written.flush()
-            if lasting:
-                os.fsync(written.fileno())
-        # A file system that keeps no permissions or times still keeps the content.
-        with contextlib.suppress(OSError):
-            shutil.copystat(source, beside)
+            # A file system that keeps no permissions or times still keeps the content.
+            with contextlib.suppress(OSError):
+                shutil.copystat(source, beside)
+            os.fsync(written.fileno())
         take_name(beside, target)
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -130,6 +163,27 @@ def take_name(beside: Path, target: Path) -> None:
         # Without hard links: an empty file claims the name, and only that one is replaced.
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         os.replace(beside, target)
+
+
+def take_over(beside: Path, lost: list[tuple[Path, int, int]]) -> bool:
+    """Give a temporary file the name of what was moved and is under neither of its names; whether it is to be kept.
+
+    `lost` are such names in its folder, each with the size (bytes) and the time (ns) that the file had. A disk may keep
+    through the end of the power that an old name went, but not the new one. Without a name stays what could be several.
+    """
+    try:
+        status = beside.stat()
+    except FileNotFoundError:
+        return False
+    whole = [(name, time) for name, size, time in lost if size == status.st_size]
+    fitting = [(name, time) for name, time in whole if abs(time - status.st_mtime_ns) <= _COARSE_NS] or whole
+    if len(fitting) == 1:
+        ((name, time),) = fitting
+        with contextlib.suppress(FileExistsError, FileNotFoundError):  # another call for the same split did it
+            os.utime(beside, ns=(time, time))
+            take_name(beside, name)
+            beside.unlink(missing_ok=True)
+    return bool(fitting)
 
 
 def take_back(source: Path, target: Path, way: Way, size: int, modified: int) -> str:
@@ -161,7 +215,7 @@ def take_back(source: Path, target: Path, way: Way, size: int, modified: int) ->
     if status.st_size != size or abs(status.st_mtime_ns - modified) > _COARSE_NS:
         return "was changed"
     try:
-        source.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(source.parent)
         move(target, source)
     except FileExistsError:
         return f"something else is at {source} now"

@@ -20,7 +20,7 @@ import psutil
 from engine.data.decoding import SUFFIXES
 from engine.data.directories import folders_in, identity, named, pictures_below
 from engine.data.folders import by_folder, name_pattern
-from engine.data.placing import TEMPORARY, WAYS, Way, place, placed, take_back
+from engine.data.placing import TEMPORARY, WAYS, Way, make_folder, place, placed, take_back, take_over, to_disk
 from engine.data.split_plan import PARTS, RECORD, Asked, Plan, Sorted, begin, read_plan, write_plan
 from engine.errors import RequestError, RunError
 
@@ -81,12 +81,15 @@ def carry_out(destination: Path, plan: Plan, told: Told = lambda done, of: None)
     source, way = Path(plan.asked.source), plan.asked.by
     new = 0
     try:
-        destination.mkdir(parents=True, exist_ok=True)
+        make_folder(destination)
         plan = begin(destination, plan)
+        _sweep(destination, plan)
         for number, file in enumerate(plan.files):
             new += _put(source / file.name, destination / file.target, way, file.size)
             told(number + 1, len(plan.files))
         _sweep(destination, plan)
+        for folder in {(destination / file.target).parent for file in plan.files}:
+            to_disk(folder)
         write_plan(destination, replace(plan, done=True))
     except OSError as error:
         raise RunError(
@@ -104,7 +107,7 @@ def _put(source: Path, target: Path, way: Way, size: int) -> bool:
             if placed(source, target, way, size):
                 return False
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             place(source, target, way)
             return True
         except (FileExistsError, FileNotFoundError) as error:
@@ -148,12 +151,21 @@ def undo(destination: Path, told: Told = lambda done, of: None) -> Undone:
 
 def _sweep(destination: Path, plan: Plan, all_of_it: bool = False) -> None:
     """Take away what processes left behind that were ended while they copied, or `all_of_it`: what is there of other
-    processes, which may be at it."""
-    for folder in {"", *(str(PurePosixPath(file.target).parent) for file in plan.files)}:
-        for path in (destination / folder).glob(f"{TEMPORARY}*"):
+    processes, which may be at it. What is the only one of a file that was moved gets its name."""
+    source, moved = Path(plan.asked.source), plan.asked.by == "move"
+    lost: dict[Path, list[tuple[Path, int, int]]] = {destination: []}
+    for file in plan.files:
+        names = (source / file.name, destination / file.target) if moved else (destination / file.target,)
+        gone = moved and not any(map(os.path.lexists, names))
+        for name in names:
+            lost.setdefault(name.parent, []).extend([(name, file.size, file.modified)] if gone else [])
+    for folder, here in lost.items():
+        for path in folder.glob(f"{TEMPORARY}*"):
             number, _, ending = path.name.removeprefix(TEMPORARY).partition(".")
             alive = number.isdecimal() and int(number) != os.getpid() and psutil.pid_exists(int(number))
-            if ending in ("part", "json") and (all_of_it or not alive):
+            if ending not in ("part", "json") or (ending == "part" and take_over(path, here)):
+                continue
+            if all_of_it or not alive:
                 path.unlink(missing_ok=True)
 
 

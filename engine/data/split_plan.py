@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from engine.data.placing import TEMPORARY, WAYS, Way, take_name
+from engine.data.placing import TEMPORARY, WAYS, Way, take_name, to_disk
 from engine.errors import RequestError, RunError
 
 RECORD = ".layerlab-split.json"
@@ -102,6 +102,7 @@ def begin(destination: Path, plan: Plan) -> Plan:
     beside = _written(destination, plan)
     try:
         take_name(beside, destination / RECORD)
+        to_disk(destination)
     except FileExistsError:
         found = read_plan(destination)
         if found is None or found.asked != plan.asked:
@@ -115,8 +116,9 @@ def begin(destination: Path, plan: Plan) -> Plan:
 
 
 def write_plan(destination: Path, plan: Plan) -> None:
-    """The record, whole or not at all."""
+    """The record, whole or not at all, on the disk."""
     os.replace(_written(destination, plan), destination / RECORD)
+    to_disk(destination)
 
 
 def _written(destination: Path, plan: Plan) -> Path:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from engine.data import placing, sorting
 from engine.data.placing import Way
 from engine.data.sorting import _sizes, carry_out, plan_split, undo
-from engine.data.split_plan import PATTERN, RECORD, Asked, Plan, read_plan
+from engine.data.split_plan import PATTERN, RECORD, Asked, Plan, read_plan, write_plan
 from engine.errors import LayerlabError, RequestError, RunError
 
 WAYS: tuple[Way, ...] = ("copy", "link", "move")
@@ -248,6 +248,78 @@ def test_a_move_goes_on_and_back_where_a_link_leads_to_what_was_moved(tmp_path: 
     assert len(list((source / "dog").iterdir())) == 6
     assert [name.rpartition("/")[0] for name, _ in undone.left] == ["training/cat"] * 3
     assert all("leads to it" in reason for _, reason in undone.left)
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_what_stands_for_a_file_is_on_the_disk_before_it_goes_and_before_the_split_is_called_done(
+    tmp_path: Path, by: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two file systems nothing but a sync keeps an order: what came first may be lost with the power."""
+    fsync, unlink, events = os.fsync, os.unlink, list[object]()
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    def synced(descriptor: int) -> None:
+        events.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def unlinked(path: Path) -> None:
+        events.append(str(path))
+        unlink(path)
+
+    for name, stand_in in (("link", refused), ("fsync", synced), ("unlink", unlinked)):
+        monkeypatch.setattr(placing.os, name, stand_in)
+    source, destination = flat(tmp_path / "all", 5), tmp_path / "deep" / "sorted"
+    plan = split(source, destination, by)
+    done = events.index((destination / RECORD).stat().st_ino)
+    for file in plan.files:
+        target = destination / file.target
+        needed = [folder.stat().st_ino for folder in (target.parent, target.parent.parent, destination, tmp_path)]
+        needed += [] if by == "link" else [target.stat().st_ino]
+        assert set(needed) <= set(events[:done])
+        if by == "move":
+            gone = events.index(str(source / file.name))
+            assert events[gone - 1] == target.parent.stat().st_ino
+            assert target.stat().st_ino in events[:gone]
+    assert destination.stat().st_ino in events[done:], "the name of the record"
+
+
+@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("twins", [False, True])
+def test_a_whole_file_that_lost_its_name_with_the_power_is_taken_over(tmp_path: Path, back: bool, twins: bool) -> None:
+    """A disk may have kept that the old name went, and the file, but not its new name."""
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    for number, path in enumerate(sorted(source.glob("*.jpg"))):
+        os.utime(path, (1e9 + 60 * number, 1e9 + 60 * number))
+    before, times = contents(source), {path.name: path.stat().st_mtime for path in source.iterdir()}
+    plan = split(source, destination, "move")
+    write_plan(destination, plan)
+    lost = [file for file in plan.files if file.target.startswith("training/cat/cat.1")][: 1 + twins]
+    for number, file in enumerate(lost):
+        target = destination / file.target
+        target.rename(target.with_name(f".layerlab-split-{9_999_990 + number}.part"))
+    if back:
+        assert undo(destination).left == ()
+    else:
+        assert carry_out(destination, plan_split(destination, asked(source, "move"))) == 0
+        assert len(contents(destination)) == 40
+        undo(destination)
+    assert contents(source) == before
+    assert {path.name: path.stat().st_mtime for path in source.iterdir()} == times
+
+
+def test_a_whole_file_that_could_be_either_of_two_is_not_swept_away(tmp_path: Path) -> None:
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    for path in source.iterdir():
+        os.utime(path, (1e9, 1e9))
+    plan = split(source, destination, "move")
+    first, second = [file for file in plan.files if file.target.startswith("training/cat/cat.1")][:2]
+    part = (destination / first.target).with_name(".layerlab-split-9999999.part")
+    (destination / first.target).rename(part)
+    (destination / second.target).unlink()
+    assert {name for name, _ in undo(destination).left} == {first.target, second.target}
+    assert part.exists()
 
 
 def test_undo_does_not_move_back_over_something_else(tmp_path: Path) -> None:
