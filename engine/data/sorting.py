@@ -39,8 +39,9 @@ def plan_split(destination: Path, asked: Asked, by_name: bool = False) -> Plan:
     """What would be put where. Touches nothing.
 
     `by_name` says that photographs whose names suit the pattern are meant, whatever folders are beside them. Where a
-    split of the same request was begun in the destination, its plan is given back. Raises RequestError where the
-    request makes no sense or could mean two things, a name in the destination is taken, or another split is there.
+    split of the same request was begun in the destination, its plan is given back, with notes of what changed since.
+    Raises RequestError where the request makes no sense or could mean two things, a name in the destination is taken,
+    another split is there, or what an undo left of one.
     """
     if destination.exists() and not destination.is_dir():
         raise RequestError(f"{destination} is not a folder")
@@ -51,7 +52,7 @@ def plan_split(destination: Path, asked: Asked, by_name: bool = False) -> Plan:
                 f"{destination} holds another split, of {found.asked.source} ({_differences(found.asked, asked)}); "
                 f"take it back with layerlab data split --undo, or name another folder"
             )
-        return found
+        return _since(destination, found)
     _check(asked)
     source = Path(asked.source)
     labelled, left_out, notes = _labelled(source, destination, asked.pattern, by_name)
@@ -72,31 +73,91 @@ def plan_split(destination: Path, asked: Asked, by_name: bool = False) -> Plan:
 
 
 def carry_out(destination: Path, plan: Plan, told: Told = lambda done, of: None) -> int:
-    """Put every file in its place; gives how many were not there yet. `told(done, of)` hears how far it is.
+    """Put every file in its place, or back there; gives how many were not there. `told(done, of)` hears how far it is.
 
     Raises RunError where it had to stop: what is done stays, the same call goes on, and `undo` takes it back.
     """
-    if plan.done:
-        return 0
     source, way = Path(plan.asked.source), plan.asked.by
     new = 0
     try:
-        make_folder(destination)
-        plan = begin(destination, plan)
+        if not plan.done:
+            make_folder(destination)
+            plan = begin(destination, plan)
         _sweep(destination, plan)
         for number, file in enumerate(plan.files):
-            new += _put(source / file.name, destination / file.target, way, file.size)
+            target = destination / file.target
+            # What was put there and changed since is the person's.
+            if not plan.done or not os.path.lexists(target):
+                new += _put(source / file.name, target, way, file.size)
             told(number + 1, len(plan.files))
         _sweep(destination, plan)
         for folder in {(destination / file.target).parent for file in plan.files}:
             to_disk(folder)
-        write_plan(destination, replace(plan, done=True))
+        if not plan.done:
+            write_plan(destination, replace(plan, done=True))
     except OSError as error:
         raise RunError(
             f"stopped after {new:,} files: {error.filename or destination}: {error.strerror or error}; once that is "
             f"mended the same command goes on, and --undo takes back what was done"
         ) from None
     return new
+
+
+def _since(destination: Path, plan: Plan) -> Plan:
+    """A plan that stands in the destination, with notes of photographs that it does not know; of one that was carried
+    out without the files that are nowhere any more. Raises RequestError where nothing of it is left, or what an undo
+    left."""
+    source, notes = Path(plan.asked.source), list(plan.notes)
+    undoing = f"layerlab data split --undo {destination}"
+    if plan.undone:
+        raise RequestError(
+            f"{destination} holds what an undo left of a split ({named(file.target for file in plan.files)}); take that "
+            f"away and call {undoing} again, remove {RECORD} there, or name another folder"
+        )
+    if new := sorted(_pictures(source, plan) - {file.name for file in plan.files}):
+        notes.append(
+            f"{_photographs(len(new))} in {source} came after the split and {'is' if len(new) == 1 else 'are'} in no "
+            f"part: {named(new)}; to sort what is new too, {undoing} and split again"
+        )
+    files = plan.files
+    if plan.done:
+        files = tuple(
+            file for file in files if any(map(os.path.lexists, (destination / file.target, source / file.name)))
+        )
+        gone = sorted({file.target for file in plan.files} - {file.target for file in files})
+        if not files:
+            raise RequestError(
+                f"{destination} holds the record of a split, but none of its {len(gone):,} files is there or in "
+                f"{source}; {undoing} forgets it"
+            )
+        if gone:
+            notes.append(
+                f"{len(gone):,} files that were sorted are neither in {destination} nor in {source}: {named(gone)}"
+            )
+    return replace(plan, files=files, notes=tuple(notes))
+
+
+def _pictures(source: Path, plan: Plan) -> set[str]:
+    """Names below the source of the photographs that a split such as this one would sort now."""
+    first = plan.files[0]
+    top, _, below = first.name.partition("/")
+    try:
+        if not below:
+            wanted = name_pattern(plan.asked.pattern)
+            return {name for name in _listing(source)[0] if _is_picture(name) and wanted.fullmatch(name)}
+        # The classes may be in a folder train, which then is all that is sorted.
+        root = source if top == first.label else source / top
+        return {
+            os.path.relpath(path, source)
+            for name in folders_in(root)
+            for path in pictures_below(root / name, (identity(root), identity(root / name)), [], [])
+        }
+    except (OSError, RequestError):
+        return set()  # gone, as after a move
+
+
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def _put(source: Path, target: Path, way: Way, size: int) -> bool:
@@ -126,18 +187,21 @@ def undo(destination: Path, told: Told = lambda done, of: None) -> Undone:
         raise RequestError(f"there is no {RECORD} in {destination}: nothing was sorted into it, or it was taken back")
     source, way = Path(plan.asked.source), plan.asked.by
     left: list[tuple[Sorted, str]] = []
+    taken_back = 0
     try:
         _sweep(destination, plan, all_of_it=True)
         if plan.done:
             # Where this is stopped, the split can go on as well.
             write_plan(destination, replace(plan, done=False))
         for number, file in enumerate(plan.files):
+            there = os.path.lexists(destination / file.target)
             reason = take_back(source / file.name, destination / file.target, way, file.size, file.modified)
             if reason:
                 left.append((file, reason))
+            taken_back += there and not reason
             told(number + 1, len(plan.files))
         if left:
-            write_plan(destination, replace(plan, files=tuple(file for file, _ in left), done=True))
+            write_plan(destination, replace(plan, files=tuple(file for file, _ in left), done=False, undone=True))
         else:
             os.unlink(destination / RECORD)
     except OSError as error:
@@ -146,7 +210,7 @@ def undo(destination: Path, told: Told = lambda done, of: None) -> Undone:
         ) from None
     for folder in sorted(plan.made, key=len, reverse=True):
         _remove_empty(destination / folder)
-    return Undone(len(plan.files) - len(left), tuple((file.target, reason) for file, reason in left))
+    return Undone(taken_back, tuple((file.target, reason) for file, reason in left))
 
 
 def _sweep(destination: Path, plan: Plan, all_of_it: bool = False) -> None:
@@ -199,7 +263,7 @@ def _labelled(
     files that suit the pattern, else the photographs of a folder a class."""
     wanted = name_pattern(pattern)
     files, folders = _listing(source)
-    pictures = [name for name in files if os.path.splitext(name)[1].lower() in SUFFIXES]
+    pictures = [name for name in files if _is_picture(name)]
     labelled = {name: found["label"] for name in pictures if (found := wanted.fullmatch(name)) is not None}
     if labelled:
         inside = _inside(source, destination)

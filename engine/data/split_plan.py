@@ -50,7 +50,8 @@ class Sorted:
 @dataclass(frozen=True)
 class Plan:
     """All that is to be put where; `made` are folders that were not there before, `left_out` what is no
-    photograph with a label, `notes` what looks unusual. `done` says whether all of it was carried out."""
+    photograph with a label, `notes` what looks unusual. `done` says whether all of it was carried out, `undone` that it
+    was taken back but for `files`."""
 
     asked: Asked
     files: tuple[Sorted, ...]
@@ -58,6 +59,7 @@ class Plan:
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     done: bool = False
+    undone: bool = False
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Files of each class of each part."""
@@ -74,8 +76,10 @@ def read_plan(destination: Path) -> Plan | None:
         if record["format"] != _FORMAT:
             raise ValueError(f"format {record['format']}")
         files = tuple(Sorted(*map(_typed, item, (str, str, str, int, int))) for item in record["files"])
-        told = tuple(record["left_out"]), tuple(record.get("notes", ()))  # a record may be without
-        plan = Plan(Asked(**record["asked"]), files, tuple(record["made"]), *told, record["done"])
+        # A record of an earlier version may be without notes, and without `undone`.
+        told = tuple(record["left_out"]), tuple(record.get("notes", ()))
+        stands = record["done"], record.get("undone", False)
+        plan = Plan(Asked(**record["asked"]), files, tuple(record["made"]), *told, *stands)
         if plan.asked.by not in WAYS or not os.path.isabs(plan.asked.source):
             raise ValueError("its request")
         for name in (*plan.made, *(file.name for file in files), *(file.target for file in files)):
@@ -124,7 +128,8 @@ def write_plan(destination: Path, plan: Plan) -> None:
 def _written(destination: Path, plan: Plan) -> Path:
     rows = [[file.name, file.part, file.label, file.size, file.modified] for file in plan.files]
     record = {"format": _FORMAT, "asked": asdict(plan.asked), "made": plan.made, "left_out": plan.left_out}
-    text = json.dumps(record | {"notes": plan.notes, "done": plan.done, "files": rows})
+    stands = {"done": plan.done, "undone": plan.undone}
+    text = json.dumps(record | {"notes": plan.notes} | stands | {"files": rows})
     beside = destination / f"{TEMPORARY}{os.getpid()}.json"
     with open(beside, "w", encoding="ascii") as file:
         file.write(text)

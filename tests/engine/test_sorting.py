@@ -322,6 +322,72 @@ def test_a_whole_file_that_could_be_either_of_two_is_not_swept_away(tmp_path: Pa
     assert part.exists()
 
 
+@pytest.mark.parametrize("by", WAYS)
+def test_a_split_that_is_made_again_puts_back_what_is_missing_and_tells_of_what_is_new(tmp_path: Path, by: Way) -> None:
+    source, destination = tree(tmp_path / "all", 10), tmp_path / "sorted"
+    split(source, destination, by)
+    whole, record = contents(destination), (destination / RECORD).read_bytes()
+    cropped = next((destination / "training" / "dog").iterdir())
+    if by == "copy":
+        cropped.write_bytes(b"cropped")
+        whole[str(cropped.relative_to(destination))] = b"cropped"
+    again = plan_split(destination, asked(source, by))
+    assert again.notes == ()
+    assert carry_out(destination, again) == 0
+    shutil.rmtree(destination / "training" / "cat")
+    for number in range(3):
+        (source / "cat" / f"new{number}.jpg").write_bytes(b"new")
+    again = plan_split(destination, asked(source, by))
+    new = next(note for note in again.notes if "3 photographs" in note)
+    assert "new0.jpg" in new
+    assert f"--undo {destination}" in new
+    put_back = carry_out(destination, again)
+    if by == "move":
+        gone = next(note for note in again.notes if "7 files" in note)
+        assert "neither" in gone
+        assert (put_back, len(again.files)) == (0, 13)
+    else:
+        assert put_back == 7
+        assert contents(destination) == whole
+    assert (destination / RECORD).read_bytes() == record
+
+
+def test_a_split_of_which_nothing_is_left_says_so(tmp_path: Path) -> None:
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    split(source, destination)
+    for folder in (source, destination / "training", destination / "validation", destination / "test"):
+        shutil.rmtree(folder)
+    with pytest.raises(RequestError, match="none of its 40 files is there or in"):
+        plan_split(destination, asked(source))
+
+
+def test_what_an_undo_left_is_no_split(tmp_path: Path) -> None:
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    changed = destination / split(source, destination).files[0].target
+    changed.write_bytes(b"cropped")
+    undo(destination)
+    for _ in range(2):
+        with pytest.raises(RequestError, match=f"what an undo left of a split.*{re.escape(changed.name)}"):
+            plan_split(destination, asked(source))
+        assert undo(destination).taken_back == 0
+    changed.unlink()
+    assert undo(destination).left == ()
+    assert len(split(source, destination).files) == 40
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_an_undo_counts_what_was_there(tmp_path: Path, by: Way) -> None:
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+
+    def stop(done: int, of: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(destination, plan_split(destination, asked(source, by)), stop)
+    assert undo(destination).taken_back == 2
+
+
 def test_undo_does_not_move_back_over_something_else(tmp_path: Path) -> None:
     source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
     plan = split(source, destination, "move")
