@@ -7,11 +7,9 @@ and what an undo goes by. Which part a file belongs to is a function of the seed
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -21,7 +19,7 @@ from engine.data.decoding import SUFFIXES
 from engine.data.directories import folders_in, identity, named, pictures_below
 from engine.data.folders import by_folder, name_pattern
 from engine.data.placing import TEMPORARY, WAYS, Way, make_folder, place, placed, take_back, take_over, to_disk
-from engine.data.split_plan import PARTS, RECORD, Asked, Plan, Sorted, begin, read_plan, write_plan
+from engine.data.split_plan import PARTS, RECORD, Asked, Plan, Sorted, begin, divided, read_plan, write_plan
 from engine.errors import RequestError, RunError
 
 Told = Callable[[int, int], None]
@@ -56,7 +54,7 @@ def plan_split(destination: Path, asked: Asked, by_name: bool = False) -> Plan:
     _check(asked)
     source = Path(asked.source)
     labelled, left_out, notes = _labelled(source, destination, asked.pattern, by_name)
-    files = tuple(sorted(_divided(source, labelled, asked), key=lambda file: (file.label, file.name)))
+    files = tuple(sorted(divided(source, labelled, asked), key=lambda file: (file.label, file.name)))
     if asked.by == "move":
         for file in files:
             if (source / file.name).is_symlink():
@@ -111,8 +109,8 @@ def _since(destination: Path, plan: Plan) -> Plan:
     undoing = f"layerlab data split --undo {destination}"
     if plan.undone:
         raise RequestError(
-            f"{destination} holds what an undo left of a split ({named(file.target for file in plan.files)}); take that "
-            f"away and call {undoing} again, remove {RECORD} there, or name another folder"
+            f"{destination} holds what an undo left of a split ({named(file.target for file in plan.files)}); take "
+            f"that away and call {undoing} again, remove {RECORD} there, or name another folder"
         )
     if new := sorted(_pictures(source, plan) - {file.name for file in plan.files}):
         notes.append(
@@ -328,49 +326,6 @@ def _listing(folder: Path) -> tuple[list[str], list[str]]:
     except OSError as error:
         raise RequestError(f"{folder} cannot be listed: {error.strerror}") from None
     return sorted(files), sorted(folders)
-
-
-def _divided(source: Path, labelled: dict[str, str], asked: Asked) -> Iterable[Sorted]:
-    """Every file with its part: of each class the share asked for, at least one file in each part."""
-    by_label: dict[str, list[str]] = defaultdict(list)
-    for name, label in labelled.items():
-        if label in (".", "..") or "/" in label:
-            raise RequestError(f"{source / name} would have the label {label!r}, which cannot be a folder's name")
-        by_label[label].append(name)
-    if len(by_label) < 2:
-        raise RequestError(f"{source} holds one class, {next(iter(by_label))!r}; to tell apart there have to be two")
-    shares = {"validation": asked.validation, "test": asked.test}
-    parts = [part for part, share in shares.items() if share]
-    for label, names in sorted(by_label.items()):
-        if len(names) <= len(parts):
-            raise RequestError(
-                f"class {label!r} has {len(names)} files, too few for each of {len(parts) + 1} parts; add more, or "
-                "leave a part out"
-            )
-        # Where a file goes depends on its name and the seed alone, so files that are added move few others.
-        names.sort(key=lambda name: hashlib.sha256(f"{asked.seed}/".encode() + os.fsencode(name)).digest())
-        sizes = _sizes(len(names), [shares[part] for part in parts])
-        begin = 0
-        for part, size in zip((*parts, "training"), (*sizes, len(names) - sum(sizes)), strict=True):
-            for name in names[begin : begin + size]:
-                yield _measured(source, name, part, label)
-            begin += size
-
-
-def _sizes(count: int, shares: list[float]) -> list[int]:
-    """The nearest whole number of files of each share, but at least one, and one is left for training."""
-    sizes = [max(int(count * share + 0.5), 1) for share in shares]
-    while sum(sizes) >= count:
-        sizes[sizes.index(max(sizes))] -= 1
-    return sizes
-
-
-def _measured(source: Path, name: str, part: str, label: str) -> Sorted:
-    try:
-        status = os.stat(source / name)
-    except OSError as error:
-        raise RequestError(f"{source / name}: {error.strerror}") from None
-    return Sorted(name, part, label, status.st_size, status.st_mtime_ns)
 
 
 def _check_names(destination: Path, files: tuple[Sorted, ...]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -66,6 +68,49 @@ class Plan:
         found = Counter((file.part, file.label) for file in self.files)
         parts = [part for part in PARTS if any(part == other for other, _ in found)]
         return {part: {label: n for (other, label), n in sorted(found.items()) if other == part} for part in parts}
+
+
+def divided(source: Path, labelled: dict[str, str], asked: Asked) -> Iterable[Sorted]:
+    """Every file with its part: of each class the share asked for, at least one in each part. Raises RequestError."""
+    by_label: dict[str, list[str]] = defaultdict(list)
+    for name, label in labelled.items():
+        if label in (".", "..") or "/" in label:
+            raise RequestError(f"{source / name} would have the label {label!r}, which cannot be a folder's name")
+        by_label[label].append(name)
+    if len(by_label) < 2:
+        raise RequestError(f"{source} holds one class, {next(iter(by_label))!r}; to tell apart there have to be two")
+    shares = {"validation": asked.validation, "test": asked.test}
+    parts = [part for part, share in shares.items() if share]
+    for label, names in sorted(by_label.items()):
+        if len(names) <= len(parts):
+            raise RequestError(
+                f"class {label!r} has {len(names)} files, too few for each of {len(parts) + 1} parts; add more, or "
+                "leave a part out"
+            )
+        # Where a file goes depends on its name and the seed alone, so files that are added move few others.
+        names.sort(key=lambda name: hashlib.sha256(f"{asked.seed}/".encode() + os.fsencode(name)).digest())
+        sizes = _sizes(len(names), [shares[part] for part in parts])
+        begin = 0
+        for part, size in zip((*parts, "training"), (*sizes, len(names) - sum(sizes)), strict=True):
+            for name in names[begin : begin + size]:
+                yield _measured(source, name, part, label)
+            begin += size
+
+
+def _sizes(count: int, shares: list[float]) -> list[int]:
+    """The nearest whole number of files of each share, but at least one, and one is left for training."""
+    sizes = [max(int(count * share + 0.5), 1) for share in shares]
+    while sum(sizes) >= count:
+        sizes[sizes.index(max(sizes))] -= 1
+    return sizes
+
+
+def _measured(source: Path, name: str, part: str, label: str) -> Sorted:
+    try:
+        status = os.stat(source / name)
+    except OSError as error:
+        raise RequestError(f"{source / name}: {error.strerror}") from None
+    return Sorted(name, part, label, status.st_size, status.st_mtime_ns)
 
 
 def read_plan(destination: Path) -> Plan | None:

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from engine.data import placing, sorting
 from engine.data.placing import Way
-from engine.data.sorting import _sizes, carry_out, plan_split, undo
-from engine.data.split_plan import PATTERN, RECORD, Asked, Plan, read_plan, write_plan
+from engine.data.sorting import carry_out, plan_split, undo
+from engine.data.split_plan import PATTERN, RECORD, Asked, Plan, _sizes, read_plan, write_plan
 from engine.errors import LayerlabError, RequestError, RunError
 
 WAYS: tuple[Way, ...] = ("copy", "link", "move")

@@ -119,7 +119,7 @@ def test_a_split_that_is_interrupted_before_it_begins_says_so(
         raise KeyboardInterrupt
 
     source = pictures(layerlab.folder / "all")
-    monkeypatch.setattr(sorting, "_divided", interrupted)
+    monkeypatch.setattr(sorting, "divided", interrupted)
     told = layerlab("data", "split", source, layerlab.folder / "sorted")
     assert (told.status, told.out) == (130, "")
     assert "stopped before any file was touched" in told.err
