@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.data.directories import (
+    Aside,
     contents,
     folders_in,
     has_pictures,
     has_pictures_below,
-    identity,
     kinds,
     named,
     pictures_below,
@@ -202,19 +202,15 @@ def _listing(
 
 
 def _classes(folder: Path, skip: bool, notes: list[str]) -> dict[str, list[str]]:
-    """The photographs of each class in a folder of classes, sorted. Links that lead back are not followed."""
-    found: dict[str, list[str]] = {}
-    empty: list[str] = []
-    loops: list[str] = []
-    others: list[str] = []
-    for name in folders_in(folder):
-        files = sorted(pictures_below(folder / name, (identity(folder), identity(folder / name)), loops, others))
-        if files:
-            found[name] = files
-        elif not any(loop == str(folder / name) for loop in loops):
-            empty.append(name)
-    if loops:
-        notes.append(f"links to a folder that they are in were not followed: {named(loops)}")
+    """The photographs of each class in a folder of classes, sorted."""
+    aside = Aside()
+    names = folders_in(folder)
+    listed: dict[str, list[str]] = {name: [] for name in names}
+    for name, file in pictures_below(folder, names, aside):
+        listed[name].append(file)
+    found = {name: sorted(files) for name, files in listed.items() if files}
+    passed = {*aside.loops, *aside.again}
+    empty = [name for name in names if name not in found and str(folder / name) not in passed]
     if empty and not skip:
         raise RequestError(
             f"{named(str(folder / name) for name in empty)}: no photograph ({kinds()}) in this class; put "
@@ -222,7 +218,7 @@ def _classes(folder: Path, skip: bool, notes: list[str]) -> dict[str, list[str]]
         )
     if empty:
         notes.append(f"left out: classes without photographs in {folder}: {named(empty)}")
-    notes += unread(folder, others)
+    notes += aside.notes(folder)
     if loose := pictures_in(folder):
         notes.append(f"left out: photographs in {folder} itself, which have no class: {named(loose)}")
     return found

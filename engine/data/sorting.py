@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 import psutil
 
 from engine.data.decoding import SUFFIXES
-from engine.data.directories import folders_in, identity, named, pictures_below
+from engine.data.directories import Aside, folders_in, named, pictures_below
 from engine.data.folders import by_folder, name_pattern
 from engine.data.placing import TEMPORARY, WAYS, Way, make_folder, place, placed, take_back, take_over, to_disk
 from engine.data.split_plan import PARTS, RECORD, Asked, Plan, Sorted, begin, divided, read_plan, write_plan
@@ -145,11 +145,7 @@ def _pictures(source: Path, plan: Plan) -> set[str]:
             return {name for name in _listing(source)[0] if _is_picture(name) and wanted.fullmatch(name)}
         # The classes may be in a folder train, which then is all that is sorted.
         root = source if top == first.label else source / top
-        return {
-            os.path.relpath(path, source)
-            for name in folders_in(root)
-            for path in pictures_below(root / name, (identity(root), identity(root / name)), [], [])
-        }
+        return {os.path.relpath(path, source) for _, path in pictures_below(root, folders_in(root), Aside())}
     except (OSError, RequestError):
         return set()  # gone, as after a move
 
@@ -306,8 +302,7 @@ def _inside(source: Path, destination: Path) -> dict[str, int]:
         folder = source / name
         if not destination.absolute().is_relative_to(folder) and not (folder / RECORD).exists():
             with contextlib.suppress(OSError):
-                above = (identity(source), identity(folder))
-                counts[name] = sum(1 for _ in pictures_below(folder, above, [], []))
+                counts[name] = sum(1 for _ in pictures_below(source, [name], Aside()))
     return {name: count for name, count in counts.items() if count}
 
 
