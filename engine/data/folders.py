@@ -134,10 +134,9 @@ def by_name(root: Path, pattern: str, skip: bool) -> Listing:
         else:
             labelled.append((match["label"], name))
     if not labelled:
-        inside = f"; {strange[0]!r} is one of {len(strange):,} that do not" if strange else f", only {contents(root)}"
         raise RequestError(
-            f"no photograph in {root} has a name like {pattern!r}{inside}; pattern= says how they are called, and for "
-            "a folder a class there is ImageFolder"
+            f"{none_like(root, pattern, strange)}; pattern= says how they are called, and for a folder a class there "
+            "is ImageFolder"
         )
     if strange and not skip:
         raise RequestError(
@@ -155,6 +154,12 @@ def by_name(root: Path, pattern: str, skip: bool) -> Listing:
         )
     labels = {name: label for label, name in enumerate(classes)}
     return _listing(root, [(file, labels[name], "train") for name, file in sorted(labelled)], classes, notes)
+
+
+def none_like(root: Path, pattern: str, pictures: list[str]) -> str:
+    """In words, that none of the photographs in a folder is called as the pattern wants it."""
+    inside = f"; {pictures[0]!r} is one of {len(pictures):,} that do not" if pictures else f", only {contents(root)}"
+    return f"no photograph in {root} has a name like {pattern!r}{inside}"
 
 
 def name_pattern(pattern: str) -> re.Pattern[str]:

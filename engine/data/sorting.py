@@ -17,7 +17,7 @@ import psutil
 
 from engine.data.decoding import SUFFIXES
 from engine.data.directories import Aside, folders_in, named, pictures_below
-from engine.data.folders import by_folder, name_pattern
+from engine.data.folders import by_folder, name_pattern, none_like
 from engine.data.placing import TEMPORARY, WAYS, Way, make_folder, place, placed, take_back, take_over, to_disk
 from engine.data.split_plan import PARTS, RECORD, Asked, Plan, Sorted, begin, divided, read_plan, write_plan
 from engine.errors import RequestError, RunError
@@ -41,7 +41,7 @@ def plan_split(destination: Path, asked: Asked, by_name: bool = False) -> Plan:
     Raises RequestError where the request makes no sense or could mean two things, a name in the destination is taken,
     another split is there, or what an undo left of one.
     """
-    if destination.exists() and not destination.is_dir():
+    if os.path.exists(destination) and not os.path.isdir(destination):
         raise RequestError(f"{destination} is not a folder")
     found = read_plan(destination)
     if found is not None:
@@ -81,6 +81,7 @@ def carry_out(destination: Path, plan: Plan, told: Told = lambda done, of: None)
         if not plan.done:
             make_folder(destination)
             plan = begin(destination, plan)
+        told(0, len(plan.files))
         _sweep(destination, plan)
         for number, file in enumerate(plan.files):
             target = destination / file.target
@@ -270,7 +271,7 @@ def _labelled(
         others = [f"{_photographs(count)} in {name}" for name, count in inside.items()]
         return labelled, (*(name for name in files if name not in labelled), *others), ()
     if by_name and pictures:
-        raise RequestError(f"{source} has no photograph called {pattern}; the first is called {pictures[0]}")
+        raise RequestError(f"{none_like(source, pattern, pictures)}; --pattern says how they are called")
     if not folders or by_name:
         told = f"; the first of its files is {files[0]}" if files else ""
         raise RequestError(
@@ -300,7 +301,7 @@ def _inside(source: Path, destination: Path) -> dict[str, int]:
     counts = {}
     for name in folders_in(source):
         folder = source / name
-        if not destination.absolute().is_relative_to(folder) and not (folder / RECORD).exists():
+        if not destination.absolute().is_relative_to(folder) and not os.path.lexists(folder / RECORD):
             with contextlib.suppress(OSError):
                 counts[name] = sum(1 for _ in pictures_below(source, [name], Aside()))
     return {name: count for name, count in counts.items() if count}
