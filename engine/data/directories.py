@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.data.decoding import OTHER_SUFFIXES, SUFFIXES, shown
 
 # What systems and programs put beside people's folders; Synology's holds small copies of the photographs.
 FOREIGN = frozenset(["__MACOSX", "@eaDir", "__pycache__", "$RECYCLE.BIN", "System Volume Information", "lost+found"])
+# What identifies the folders that one lies in, and itself.
+Above = frozenset[tuple[int, int]]
 NAMED = 5  # so many files are named where there are more of the same kind
 
 
@@ -68,25 +73,67 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def pictures_below(
-    folder: Path, above: tuple[tuple[int, int], ...], loops: list[str], others: list[str]
-) -> Iterator[str]:
-    """Photographs in a folder and the folders within; `above` identifies the folders that it is in, and itself."""
-    for name in pictures_in(folder, others):
-        yield str(folder / name)
-    for name in folders_in(folder):
-        inner = folder / name
-        itself = identity(inner)
+@dataclass
+class Aside:
+    """Paths that are met on the way to photographs: `loops`, links to a folder that they are in; `again`, links to one
+    that is listed already; `others`, photographs of a kind that is not read."""
+
+    loops: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+    def notes(self, folder: Path) -> list[str]:
+        """What is told of them, where they are below `folder`."""
+        told = (("that they are in", self.loops), ("that is listed already", self.again))
+        links = [
+            f"links to a folder {which} were not followed: {named(sorted(paths))}" for which, paths in told if paths
+        ]
+        return links + unread(folder, self.others)
+
+
+def pictures_below(root: Path, names: Iterable[str], aside: Aside) -> Iterator[tuple[str, str]]:
+    """Photographs in the folders `names` of `root` and the folders within: which of `names` each is in, and its path.
+
+    A folder is listed once, under its own path rather than that of a link, and none is that `root` lies in: a link
+    makes no photograph another one. Raises OSError.
+    """
+    real, links = deque[tuple[str, Path, Above]](), deque[tuple[str, Path, Above]]()
+
+    def met(name: str, folder: Path, above: Above) -> None:
+        (links if folder.is_symlink() else real).append((name, folder, above))
+
+    around, listed = _around(root), set[tuple[int, int]]()
+    for name in names:
+        met(name, root / name, around)
+    while real or links:
+        name, folder, above = (real or links).popleft()
+        itself = identity(folder)
         if itself in above:
-            loops.append(str(inner))
+            aside.loops.append(str(folder))
+        elif itself in listed:
+            aside.again.append(str(folder))
         else:
-            yield from pictures_below(inner, (*above, itself), loops, others)
+            listed.add(itself)
+            for picture in pictures_in(folder, aside.others):
+                yield name, str(folder / picture)
+            for inner in folders_in(folder):
+                met(name, folder / inner, above | {itself})
+
+
+def _around(folder: Path) -> Above:
+    """What identifies a folder and all that it lies in."""
+    real = Path(os.path.realpath(folder))
+    found = {identity(folder)}
+    for outer in real.parents:
+        with contextlib.suppress(OSError):  # one that may not be looked at cannot be listed either
+            found.add(identity(outer))
+    return frozenset(found)
 
 
 def has_pictures_below(root: Path, name: str) -> bool:
     """Whether there are photographs in a folder of `root`, or in the folders within it; not where it cannot be read."""
     try:
-        return any(True for _ in pictures_below(root / name, (identity(root), identity(root / name)), [], []))
+        return any(True for _ in pictures_below(root, [name], Aside()))
     except OSError:
         return False
 

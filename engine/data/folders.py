@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.data.directories import (
+    Aside,
     contents,
     folders_in,
     has_pictures,
     has_pictures_below,
-    identity,
     kinds,
     named,
     pictures_below,
@@ -134,10 +134,9 @@ def by_name(root: Path, pattern: str, skip: bool) -> Listing:
         else:
             labelled.append((match["label"], name))
     if not labelled:
-        inside = f"; {strange[0]!r} is one of {len(strange):,} that do not" if strange else f", only {contents(root)}"
         raise RequestError(
-            f"no photograph in {root} has a name like {pattern!r}{inside}; pattern= says how they are called, and for "
-            "a folder a class there is ImageFolder"
+            f"{none_like(root, pattern, strange)}; pattern= says how they are called, and for a folder a class there "
+            "is ImageFolder"
         )
     if strange and not skip:
         raise RequestError(
@@ -155,6 +154,12 @@ def by_name(root: Path, pattern: str, skip: bool) -> Listing:
         )
     labels = {name: label for label, name in enumerate(classes)}
     return _listing(root, [(file, labels[name], "train") for name, file in sorted(labelled)], classes, notes)
+
+
+def none_like(root: Path, pattern: str, pictures: list[str]) -> str:
+    """In words, that none of the photographs in a folder is called as the pattern wants it."""
+    inside = f"; {pictures[0]!r} is one of {len(pictures):,} that do not" if pictures else f", only {contents(root)}"
+    return f"no photograph in {root} has a name like {pattern!r}{inside}"
 
 
 def name_pattern(pattern: str) -> re.Pattern[str]:
@@ -202,19 +207,15 @@ def _listing(
 
 
 def _classes(folder: Path, skip: bool, notes: list[str]) -> dict[str, list[str]]:
-    """The photographs of each class in a folder of classes, sorted. Links that lead back are not followed."""
-    found: dict[str, list[str]] = {}
-    empty: list[str] = []
-    loops: list[str] = []
-    others: list[str] = []
-    for name in folders_in(folder):
-        files = sorted(pictures_below(folder / name, (identity(folder), identity(folder / name)), loops, others))
-        if files:
-            found[name] = files
-        elif not any(loop == str(folder / name) for loop in loops):
-            empty.append(name)
-    if loops:
-        notes.append(f"links to a folder that they are in were not followed: {named(loops)}")
+    """The photographs of each class in a folder of classes, sorted."""
+    aside = Aside()
+    names = folders_in(folder)
+    listed: dict[str, list[str]] = {name: [] for name in names}
+    for name, file in pictures_below(folder, names, aside):
+        listed[name].append(file)
+    found = {name: sorted(files) for name, files in listed.items() if files}
+    passed = {*aside.loops, *aside.again}
+    empty = [name for name in names if name not in found and str(folder / name) not in passed]
     if empty and not skip:
         raise RequestError(
             f"{named(str(folder / name) for name in empty)}: no photograph ({kinds()}) in this class; put "
@@ -222,7 +223,7 @@ def _classes(folder: Path, skip: bool, notes: list[str]) -> dict[str, list[str]]
         )
     if empty:
         notes.append(f"left out: classes without photographs in {folder}: {named(empty)}")
-    notes += unread(folder, others)
+    notes += aside.notes(folder)
     if loose := pictures_in(folder):
         notes.append(f"left out: photographs in {folder} itself, which have no class: {named(loose)}")
     return found

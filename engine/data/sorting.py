@@ -7,21 +7,19 @@ and what an undo goes by. Which part a file belongs to is a function of the seed
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import psutil
 
 from engine.data.decoding import SUFFIXES
-from engine.data.directories import folders_in, identity, named, pictures_below
-from engine.data.folders import by_folder, name_pattern
-from engine.data.placing import TEMPORARY, WAYS, Way, place, placed, take_back
-from engine.data.split_plan import PARTS, RECORD, Asked, Plan, Sorted, begin, read_plan, write_plan
+from engine.data.directories import Aside, folders_in, named, pictures_below
+from engine.data.folders import by_folder, name_pattern, none_like
+from engine.data.placing import TEMPORARY, WAYS, Way, make_folder, place, placed, take_back, take_over, to_disk
+from engine.data.split_plan import PARTS, RECORD, Asked, Plan, Sorted, begin, divided, read_plan, write_plan
 from engine.errors import RequestError, RunError
 
 Told = Callable[[int, int], None]
@@ -39,10 +37,11 @@ def plan_split(destination: Path, asked: Asked, by_name: bool = False) -> Plan:
     """What would be put where. Touches nothing.
 
     `by_name` says that photographs whose names suit the pattern are meant, whatever folders are beside them. Where a
-    split of the same request was begun in the destination, its plan is given back. Raises RequestError where the
-    request makes no sense or could mean two things, a name in the destination is taken, or another split is there.
+    split of the same request was begun in the destination, its plan is given back, with notes of what changed since.
+    Raises RequestError where the request makes no sense or could mean two things, a name in the destination is taken,
+    another split is there, or what an undo left of one.
     """
-    if destination.exists() and not destination.is_dir():
+    if os.path.exists(destination) and not os.path.isdir(destination):
         raise RequestError(f"{destination} is not a folder")
     found = read_plan(destination)
     if found is not None:
@@ -51,11 +50,11 @@ def plan_split(destination: Path, asked: Asked, by_name: bool = False) -> Plan:
                 f"{destination} holds another split, of {found.asked.source} ({_differences(found.asked, asked)}); "
                 f"take it back with layerlab data split --undo, or name another folder"
             )
-        return found
+        return _since(destination, found)
     _check(asked)
     source = Path(asked.source)
     labelled, left_out, notes = _labelled(source, destination, asked.pattern, by_name)
-    files = tuple(sorted(_divided(source, labelled, asked), key=lambda file: (file.label, file.name)))
+    files = tuple(sorted(divided(source, labelled, asked), key=lambda file: (file.label, file.name)))
     if asked.by == "move":
         for file in files:
             if (source / file.name).is_symlink():
@@ -72,28 +71,88 @@ def plan_split(destination: Path, asked: Asked, by_name: bool = False) -> Plan:
 
 
 def carry_out(destination: Path, plan: Plan, told: Told = lambda done, of: None) -> int:
-    """Put every file in its place; gives how many were not there yet. `told(done, of)` hears how far it is.
+    """Put every file in its place, or back there; gives how many were not there. `told(done, of)` hears how far it is.
 
     Raises RunError where it had to stop: what is done stays, the same call goes on, and `undo` takes it back.
     """
-    if plan.done:
-        return 0
     source, way = Path(plan.asked.source), plan.asked.by
     new = 0
     try:
-        destination.mkdir(parents=True, exist_ok=True)
-        plan = begin(destination, plan)
+        if not plan.done:
+            make_folder(destination)
+            plan = begin(destination, plan)
+        told(0, len(plan.files))
+        _sweep(destination, plan)
         for number, file in enumerate(plan.files):
-            new += _put(source / file.name, destination / file.target, way, file.size)
+            target = destination / file.target
+            # What was put there and changed since is the person's.
+            if not plan.done or not os.path.lexists(target):
+                new += _put(source / file.name, target, way, file.size)
             told(number + 1, len(plan.files))
         _sweep(destination, plan)
-        write_plan(destination, replace(plan, done=True))
+        for folder in {(destination / file.target).parent for file in plan.files}:
+            to_disk(folder)
+        if not plan.done:
+            write_plan(destination, replace(plan, done=True))
     except OSError as error:
         raise RunError(
             f"stopped after {new:,} files: {error.filename or destination}: {error.strerror or error}; once that is "
             f"mended the same command goes on, and --undo takes back what was done"
         ) from None
     return new
+
+
+def _since(destination: Path, plan: Plan) -> Plan:
+    """A plan that stands in the destination, with notes of photographs that it does not know; of one that was carried
+    out without the files that are nowhere any more. Raises RequestError where nothing of it is left, or what an undo
+    left."""
+    source, notes = Path(plan.asked.source), list(plan.notes)
+    undoing = f"layerlab data split --undo {destination}"
+    if plan.undone:
+        raise RequestError(
+            f"{destination} holds what an undo left of a split ({named(file.target for file in plan.files)}); take "
+            f"that away and call {undoing} again, remove {RECORD} there, or name another folder"
+        )
+    if new := sorted(_pictures(source, plan) - {file.name for file in plan.files}):
+        notes.append(
+            f"{_photographs(len(new))} in {source} came after the split and {'is' if len(new) == 1 else 'are'} in no "
+            f"part: {named(new)}; to sort what is new too, {undoing} and split again"
+        )
+    files = plan.files
+    if plan.done:
+        files = tuple(
+            file for file in files if any(map(os.path.lexists, (destination / file.target, source / file.name)))
+        )
+        gone = sorted({file.target for file in plan.files} - {file.target for file in files})
+        if not files:
+            raise RequestError(
+                f"{destination} holds the record of a split, but none of its {len(gone):,} files is there or in "
+                f"{source}; {undoing} forgets it"
+            )
+        if gone:
+            notes.append(
+                f"{len(gone):,} files that were sorted are neither in {destination} nor in {source}: {named(gone)}"
+            )
+    return replace(plan, files=files, notes=tuple(notes))
+
+
+def _pictures(source: Path, plan: Plan) -> set[str]:
+    """Names below the source of the photographs that a split such as this one would sort now."""
+    first = plan.files[0]
+    top, _, below = first.name.partition("/")
+    try:
+        if not below:
+            wanted = name_pattern(plan.asked.pattern)
+            return {name for name in _listing(source)[0] if _is_picture(name) and wanted.fullmatch(name)}
+        # The classes may be in a folder train, which then is all that is sorted.
+        root = source if top == first.label else source / top
+        return {os.path.relpath(path, source) for _, path in pictures_below(root, folders_in(root), Aside())}
+    except (OSError, RequestError):
+        return set()  # gone, as after a move
+
+
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def _put(source: Path, target: Path, way: Way, size: int) -> bool:
@@ -104,7 +163,7 @@ def _put(source: Path, target: Path, way: Way, size: int) -> bool:
             if placed(source, target, way, size):
                 return False
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             place(source, target, way)
             return True
         except (FileExistsError, FileNotFoundError) as error:
@@ -123,18 +182,21 @@ def undo(destination: Path, told: Told = lambda done, of: None) -> Undone:
         raise RequestError(f"there is no {RECORD} in {destination}: nothing was sorted into it, or it was taken back")
     source, way = Path(plan.asked.source), plan.asked.by
     left: list[tuple[Sorted, str]] = []
+    taken_back = 0
     try:
         _sweep(destination, plan, all_of_it=True)
         if plan.done:
             # Where this is stopped, the split can go on as well.
             write_plan(destination, replace(plan, done=False))
         for number, file in enumerate(plan.files):
+            there = os.path.lexists(destination / file.target)
             reason = take_back(source / file.name, destination / file.target, way, file.size, file.modified)
             if reason:
                 left.append((file, reason))
+            taken_back += there and not reason
             told(number + 1, len(plan.files))
         if left:
-            write_plan(destination, replace(plan, files=tuple(file for file, _ in left), done=True))
+            write_plan(destination, replace(plan, files=tuple(file for file, _ in left), done=False, undone=True))
         else:
             os.unlink(destination / RECORD)
     except OSError as error:
@@ -143,17 +205,26 @@ def undo(destination: Path, told: Told = lambda done, of: None) -> Undone:
         ) from None
     for folder in sorted(plan.made, key=len, reverse=True):
         _remove_empty(destination / folder)
-    return Undone(len(plan.files) - len(left), tuple((file.target, reason) for file, reason in left))
+    return Undone(taken_back, tuple((file.target, reason) for file, reason in left))
 
 
 def _sweep(destination: Path, plan: Plan, all_of_it: bool = False) -> None:
     """Take away what processes left behind that were ended while they copied, or `all_of_it`: what is there of other
-    processes, which may be at it."""
-    for folder in {"", *(str(PurePosixPath(file.target).parent) for file in plan.files)}:
-        for path in (destination / folder).glob(f"{TEMPORARY}*"):
+    processes, which may be at it. What is the only one of a file that was moved gets its name."""
+    source, moved = Path(plan.asked.source), plan.asked.by == "move"
+    lost: dict[Path, list[tuple[Path, int, int]]] = {destination: []}
+    for file in plan.files:
+        names = (source / file.name, destination / file.target) if moved else (destination / file.target,)
+        gone = moved and not any(map(os.path.lexists, names))
+        for name in names:
+            lost.setdefault(name.parent, []).extend([(name, file.size, file.modified)] if gone else [])
+    for folder, here in lost.items():
+        for path in folder.glob(f"{TEMPORARY}*"):
             number, _, ending = path.name.removeprefix(TEMPORARY).partition(".")
             alive = number.isdecimal() and int(number) != os.getpid() and psutil.pid_exists(int(number))
-            if ending in ("part", "json") and (all_of_it or not alive):
+            if ending not in ("part", "json") or (ending == "part" and take_over(path, here)):
+                continue
+            if all_of_it or not alive:
                 path.unlink(missing_ok=True)
 
 
@@ -187,7 +258,7 @@ def _labelled(
     files that suit the pattern, else the photographs of a folder a class."""
     wanted = name_pattern(pattern)
     files, folders = _listing(source)
-    pictures = [name for name in files if os.path.splitext(name)[1].lower() in SUFFIXES]
+    pictures = [name for name in files if _is_picture(name)]
     labelled = {name: found["label"] for name in pictures if (found := wanted.fullmatch(name)) is not None}
     if labelled:
         inside = _inside(source, destination)
@@ -200,7 +271,7 @@ def _labelled(
         others = [f"{_photographs(count)} in {name}" for name, count in inside.items()]
         return labelled, (*(name for name in files if name not in labelled), *others), ()
     if by_name and pictures:
-        raise RequestError(f"{source} has no photograph called {pattern}; the first is called {pictures[0]}")
+        raise RequestError(f"{none_like(source, pattern, pictures)}; --pattern says how they are called")
     if not folders or by_name:
         told = f"; the first of its files is {files[0]}" if files else ""
         raise RequestError(
@@ -230,10 +301,9 @@ def _inside(source: Path, destination: Path) -> dict[str, int]:
     counts = {}
     for name in folders_in(source):
         folder = source / name
-        if not destination.absolute().is_relative_to(folder) and not (folder / RECORD).exists():
+        if not destination.absolute().is_relative_to(folder) and not os.path.lexists(folder / RECORD):
             with contextlib.suppress(OSError):
-                above = (identity(source), identity(folder))
-                counts[name] = sum(1 for _ in pictures_below(folder, above, [], []))
+                counts[name] = sum(1 for _ in pictures_below(source, [name], Aside()))
     return {name: count for name, count in counts.items() if count}
 
 
@@ -252,49 +322,6 @@ def _listing(folder: Path) -> tuple[list[str], list[str]]:
     except OSError as error:
         raise RequestError(f"{folder} cannot be listed: {error.strerror}") from None
     return sorted(files), sorted(folders)
-
-
-def _divided(source: Path, labelled: dict[str, str], asked: Asked) -> Iterable[Sorted]:
-    """Every file with its part: of each class the share asked for, at least one file in each part."""
-    by_label: dict[str, list[str]] = defaultdict(list)
-    for name, label in labelled.items():
-        if label in (".", "..") or "/" in label:
-            raise RequestError(f"{source / name} would have the label {label!r}, which cannot be a folder's name")
-        by_label[label].append(name)
-    if len(by_label) < 2:
-        raise RequestError(f"{source} holds one class, {next(iter(by_label))!r}; to tell apart there have to be two")
-    shares = {"validation": asked.validation, "test": asked.test}
-    parts = [part for part, share in shares.items() if share]
-    for label, names in sorted(by_label.items()):
-        if len(names) <= len(parts):
-            raise RequestError(
-                f"class {label!r} has {len(names)} files, too few for each of {len(parts) + 1} parts; add more, or "
-                "leave a part out"
-            )
-        # Where a file goes depends on its name and the seed alone, so files that are added move few others.
-        names.sort(key=lambda name: hashlib.sha256(f"{asked.seed}/".encode() + os.fsencode(name)).digest())
-        sizes = _sizes(len(names), [shares[part] for part in parts])
-        begin = 0
-        for part, size in zip((*parts, "training"), (*sizes, len(names) - sum(sizes)), strict=True):
-            for name in names[begin : begin + size]:
-                yield _measured(source, name, part, label)
-            begin += size
-
-
-def _sizes(count: int, shares: list[float]) -> list[int]:
-    """The nearest whole number of files of each share, but at least one, and one is left for training."""
-    sizes = [max(int(count * share + 0.5), 1) for share in shares]
-    while sum(sizes) >= count:
-        sizes[sizes.index(max(sizes))] -= 1
-    return sizes
-
-
-def _measured(source: Path, name: str, part: str, label: str) -> Sorted:
-    try:
-        status = os.stat(source / name)
-    except OSError as error:
-        raise RequestError(f"{source / name}: {error.strerror}") from None
-    return Sorted(name, part, label, status.st_size, status.st_mtime_ns)
 
 
 def _check_names(destination: Path, files: tuple[Sorted, ...]) -> None:

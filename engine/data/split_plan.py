@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from engine.data.placing import TEMPORARY, WAYS, Way, take_name
+from engine.data.placing import TEMPORARY, WAYS, Way, take_name, to_disk
 from engine.errors import RequestError, RunError
 
 RECORD = ".layerlab-split.json"
@@ -50,7 +52,8 @@ class Sorted:
 @dataclass(frozen=True)
 class Plan:
     """All that is to be put where; `made` are folders that were not there before, `left_out` what is no
-    photograph with a label, `notes` what looks unusual. `done` says whether all of it was carried out."""
+    photograph with a label, `notes` what looks unusual. `done` says whether all of it was carried out, `undone` that it
+    was taken back but for `files`."""
 
     asked: Asked
     files: tuple[Sorted, ...]
@@ -58,12 +61,56 @@ class Plan:
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     done: bool = False
+    undone: bool = False
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Files of each class of each part."""
         found = Counter((file.part, file.label) for file in self.files)
         parts = [part for part in PARTS if any(part == other for other, _ in found)]
         return {part: {label: n for (other, label), n in sorted(found.items()) if other == part} for part in parts}
+
+
+def divided(source: Path, labelled: dict[str, str], asked: Asked) -> Iterable[Sorted]:
+    """Every file with its part: of each class the share asked for, at least one in each part. Raises RequestError."""
+    by_label: dict[str, list[str]] = defaultdict(list)
+    for name, label in labelled.items():
+        if label in (".", "..") or "/" in label:
+            raise RequestError(f"{source / name} would have the label {label!r}, which cannot be a folder's name")
+        by_label[label].append(name)
+    if len(by_label) < 2:
+        raise RequestError(f"{source} holds one class, {next(iter(by_label))!r}; to tell apart there have to be two")
+    shares = {"validation": asked.validation, "test": asked.test}
+    parts = [part for part, share in shares.items() if share]
+    for label, names in sorted(by_label.items()):
+        if len(names) <= len(parts):
+            raise RequestError(
+                f"class {label!r} has {len(names)} files, too few for each of {len(parts) + 1} parts; add more, or "
+                "leave a part out"
+            )
+        # Where a file goes depends on its name and the seed alone, so files that are added move few others.
+        names.sort(key=lambda name: hashlib.sha256(f"{asked.seed}/".encode() + os.fsencode(name)).digest())
+        sizes = _sizes(len(names), [shares[part] for part in parts])
+        begin = 0
+        for part, size in zip((*parts, "training"), (*sizes, len(names) - sum(sizes)), strict=True):
+            for name in names[begin : begin + size]:
+                yield _measured(source, name, part, label)
+            begin += size
+
+
+def _sizes(count: int, shares: list[float]) -> list[int]:
+    """The nearest whole number of files of each share, but at least one, and one is left for training."""
+    sizes = [max(int(count * share + 0.5), 1) for share in shares]
+    while sum(sizes) >= count:
+        sizes[sizes.index(max(sizes))] -= 1
+    return sizes
+
+
+def _measured(source: Path, name: str, part: str, label: str) -> Sorted:
+    try:
+        status = os.stat(source / name)
+    except OSError as error:
+        raise RequestError(f"{source / name}: {error.strerror}") from None
+    return Sorted(name, part, label, status.st_size, status.st_mtime_ns)
 
 
 def read_plan(destination: Path) -> Plan | None:
@@ -74,8 +121,10 @@ def read_plan(destination: Path) -> Plan | None:
         if record["format"] != _FORMAT:
             raise ValueError(f"format {record['format']}")
         files = tuple(Sorted(*map(_typed, item, (str, str, str, int, int))) for item in record["files"])
-        told = tuple(record["left_out"]), tuple(record.get("notes", ()))  # a record may be without
-        plan = Plan(Asked(**record["asked"]), files, tuple(record["made"]), *told, record["done"])
+        # A record of an earlier version may be without notes, and without `undone`.
+        told = tuple(record["left_out"]), tuple(record.get("notes", ()))
+        stands = record["done"], record.get("undone", False)
+        plan = Plan(Asked(**record["asked"]), files, tuple(record["made"]), *told, *stands)
         if plan.asked.by not in WAYS or not os.path.isabs(plan.asked.source):
             raise ValueError("its request")
         for name in (*plan.made, *(file.name for file in files), *(file.target for file in files)):
@@ -102,6 +151,7 @@ def begin(destination: Path, plan: Plan) -> Plan:
     beside = _written(destination, plan)
     try:
         take_name(beside, destination / RECORD)
+        to_disk(destination)
     except FileExistsError:
         found = read_plan(destination)
         if found is None or found.asked != plan.asked:
@@ -115,14 +165,16 @@ def begin(destination: Path, plan: Plan) -> Plan:
 
 
 def write_plan(destination: Path, plan: Plan) -> None:
-    """The record, whole or not at all."""
+    """The record, whole or not at all, on the disk."""
     os.replace(_written(destination, plan), destination / RECORD)
+    to_disk(destination)
 
 
 def _written(destination: Path, plan: Plan) -> Path:
     rows = [[file.name, file.part, file.label, file.size, file.modified] for file in plan.files]
     record = {"format": _FORMAT, "asked": asdict(plan.asked), "made": plan.made, "left_out": plan.left_out}
-    text = json.dumps(record | {"notes": plan.notes, "done": plan.done, "files": rows})
+    stands = {"done": plan.done, "undone": plan.undone}
+    text = json.dumps(record | {"notes": plan.notes} | stands | {"files": rows})
     beside = destination / f"{TEMPORARY}{os.getpid()}.json"
     with open(beside, "w", encoding="ascii") as file:
         file.write(text)

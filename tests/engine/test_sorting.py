@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from engine.data import placing, sorting
 from engine.data.placing import Way
-from engine.data.sorting import _sizes, carry_out, plan_split, undo
-from engine.data.split_plan import PATTERN, RECORD, Asked, Plan, read_plan
+from engine.data.sorting import carry_out, plan_split, undo
+from engine.data.split_plan import PATTERN, RECORD, Asked, Plan, _sizes, read_plan, write_plan
 from engine.errors import LayerlabError, RequestError, RunError
 
 WAYS: tuple[Way, ...] = ("copy", "link", "move")
@@ -192,6 +192,200 @@ def test_undo_leaves_what_was_changed_and_says_so(tmp_path: Path) -> None:
     assert (destination / "training" / "cat" / "mine.jpg").exists()
     (destination / changed.target).unlink()
     assert undo(destination).left == ((lonely.target, dict(undone.left)[lonely.target]),)
+
+
+@pytest.mark.parametrize("way", ["file", "folder"])
+def test_undo_leaves_copies_that_their_originals_have_become_links_to(tmp_path: Path, way: str) -> None:
+    source, destination = tree(tmp_path / "all"), tmp_path / "sorted"
+    plan = split(source, destination, test=0.0)
+    originals = {source / file.name: destination / file.target for file in plan.files}
+    if way == "folder":
+        shutil.rmtree(source)
+        for part in ("training", "validation"):
+            (tmp_path / part).symlink_to(destination / part)
+        originals = {source / file.name: tmp_path / file.target for file in plan.files}
+    for original, copied in originals.items():
+        original.parent.mkdir(parents=True, exist_ok=True)
+        original.unlink(missing_ok=True)
+        original.symlink_to(copied)
+    before = contents(destination)
+    undone = undo(destination)
+    assert contents(destination) == before
+    assert undone.taken_back == 0
+    assert {name for name, _ in undone.left} == {file.target for file in plan.files}
+    assert all("leads to it" in reason for _, reason in undone.left)
+
+
+def test_undo_takes_copies_whose_originals_are_other_names_of_the_same_bytes(tmp_path: Path) -> None:
+    """As programs leave them that look for duplicates: two names, of which one stays."""
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    before = contents(source)
+    for file in split(source, destination).files:
+        (source / file.name).unlink()
+        os.link(destination / file.target, source / file.name)
+    assert undo(destination).left == ()
+    assert contents(source) == before
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_move_goes_on_and_back_where_a_link_leads_to_what_was_moved(tmp_path: Path, linked: bool) -> None:
+    source, destination = tree(tmp_path / "all"), tmp_path / "sorted"
+    if linked:  # each photograph has a third name elsewhere
+        shutil.copytree(source, tmp_path / "backup", copy_function=os.link)
+
+    def stop(done: int, of: int) -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(destination, plan_split(destination, asked(source, "move", 0.5, 0.0)), stop)
+    (source / "cat").rmdir()
+    (source / "cat").symlink_to(destination / "training" / "cat")
+    carry_out(destination, plan_split(destination, asked(source, "move", 0.5, 0.0)))
+    assert len(contents(destination)) == 12
+    undone = undo(destination)
+    assert len(list((destination / "training" / "cat").iterdir())) == 6
+    assert len(list((source / "dog").iterdir())) == 6
+    assert [name.rpartition("/")[0] for name, _ in undone.left] == ["training/cat"] * 3
+    assert all("leads to it" in reason for _, reason in undone.left)
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_what_stands_for_a_file_is_on_the_disk_before_it_goes_and_before_the_split_is_called_done(
+    tmp_path: Path, by: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two file systems nothing but a sync keeps an order: what came first may be lost with the power."""
+    fsync, unlink, events = os.fsync, os.unlink, list[object]()
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    def synced(descriptor: int) -> None:
+        events.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def unlinked(path: Path) -> None:
+        events.append(str(path))
+        unlink(path)
+
+    for name, stand_in in (("link", refused), ("fsync", synced), ("unlink", unlinked)):
+        monkeypatch.setattr(placing.os, name, stand_in)
+    source, destination = flat(tmp_path / "all", 5), tmp_path / "deep" / "sorted"
+    plan = split(source, destination, by)
+    done = events.index((destination / RECORD).stat().st_ino)
+    for file in plan.files:
+        target = destination / file.target
+        needed = [folder.stat().st_ino for folder in (target.parent, target.parent.parent, destination, tmp_path)]
+        needed += [] if by == "link" else [target.stat().st_ino]
+        assert set(needed) <= set(events[:done])
+        if by == "move":
+            gone = events.index(str(source / file.name))
+            assert events[gone - 1] == target.parent.stat().st_ino
+            assert target.stat().st_ino in events[:gone]
+    assert destination.stat().st_ino in events[done:], "the name of the record"
+
+
+@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("twins", [False, True])
+def test_a_whole_file_that_lost_its_name_with_the_power_is_taken_over(tmp_path: Path, back: bool, twins: bool) -> None:
+    """A disk may have kept that the old name went, and the file, but not its new name."""
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    for number, path in enumerate(sorted(source.glob("*.jpg"))):
+        os.utime(path, (1e9 + 60 * number, 1e9 + 60 * number))
+    before, times = contents(source), {path.name: path.stat().st_mtime for path in source.iterdir()}
+    plan = split(source, destination, "move")
+    write_plan(destination, plan)
+    lost = [file for file in plan.files if file.target.startswith("training/cat/cat.1")][: 1 + twins]
+    for number, file in enumerate(lost):
+        target = destination / file.target
+        target.rename(target.with_name(f".layerlab-split-{9_999_990 + number}.part"))
+    if back:
+        assert undo(destination).left == ()
+    else:
+        assert carry_out(destination, plan_split(destination, asked(source, "move"))) == 0
+        assert len(contents(destination)) == 40
+        undo(destination)
+    assert contents(source) == before
+    assert {path.name: path.stat().st_mtime for path in source.iterdir()} == times
+
+
+def test_a_whole_file_that_could_be_either_of_two_is_not_swept_away(tmp_path: Path) -> None:
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    for path in source.iterdir():
+        os.utime(path, (1e9, 1e9))
+    plan = split(source, destination, "move")
+    first, second = [file for file in plan.files if file.target.startswith("training/cat/cat.1")][:2]
+    part = (destination / first.target).with_name(".layerlab-split-9999999.part")
+    (destination / first.target).rename(part)
+    (destination / second.target).unlink()
+    assert {name for name, _ in undo(destination).left} == {first.target, second.target}
+    assert part.exists()
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_a_split_that_is_made_again_puts_back_what_is_missing_and_tells_of_what_is_new(tmp_path: Path, by: Way) -> None:
+    source, destination = tree(tmp_path / "all", 10), tmp_path / "sorted"
+    split(source, destination, by)
+    whole, record = contents(destination), (destination / RECORD).read_bytes()
+    cropped = next((destination / "training" / "dog").iterdir())
+    if by == "copy":
+        cropped.write_bytes(b"cropped")
+        whole[str(cropped.relative_to(destination))] = b"cropped"
+    again = plan_split(destination, asked(source, by))
+    assert again.notes == ()
+    assert carry_out(destination, again) == 0
+    shutil.rmtree(destination / "training" / "cat")
+    for number in range(3):
+        (source / "cat" / f"new{number}.jpg").write_bytes(b"new")
+    again = plan_split(destination, asked(source, by))
+    new = next(note for note in again.notes if "3 photographs" in note)
+    assert "new0.jpg" in new
+    assert f"--undo {destination}" in new
+    put_back = carry_out(destination, again)
+    if by == "move":
+        gone = next(note for note in again.notes if "7 files" in note)
+        assert "neither" in gone
+        assert (put_back, len(again.files)) == (0, 13)
+    else:
+        assert put_back == 7
+        assert contents(destination) == whole
+    assert (destination / RECORD).read_bytes() == record
+
+
+def test_a_split_of_which_nothing_is_left_says_so(tmp_path: Path) -> None:
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    split(source, destination)
+    for folder in (source, destination / "training", destination / "validation", destination / "test"):
+        shutil.rmtree(folder)
+    with pytest.raises(RequestError, match="none of its 40 files is there or in"):
+        plan_split(destination, asked(source))
+
+
+def test_what_an_undo_left_is_no_split(tmp_path: Path) -> None:
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+    changed = destination / split(source, destination).files[0].target
+    changed.write_bytes(b"cropped")
+    undo(destination)
+    for _ in range(2):
+        with pytest.raises(RequestError, match=f"what an undo left of a split.*{re.escape(changed.name)}"):
+            plan_split(destination, asked(source))
+        assert undo(destination).taken_back == 0
+    changed.unlink()
+    assert undo(destination).left == ()
+    assert len(split(source, destination).files) == 40
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_an_undo_counts_what_was_there(tmp_path: Path, by: Way) -> None:
+    source, destination = flat(tmp_path / "all"), tmp_path / "sorted"
+
+    def stop(done: int, of: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(destination, plan_split(destination, asked(source, by)), stop)
+    assert undo(destination).taken_back == 2
 
 
 def test_undo_does_not_move_back_over_something_else(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image, ImageCms
 
 from engine.calls import parse_call
 from engine.data import decoding
+from engine.data.folders import by_folder
 from engine.data.info import Place
 from engine.data.sources import build_source
 from engine.errors import RequestError, RunError
@@ -180,6 +182,61 @@ def test_links_in_a_circle_are_not_followed(pets):
     loaded = load(pets)
     assert len(loaded.train.inputs) == 8
     assert any("not followed" in note and "again" in note and "self" in note for note in loaded.notes)
+
+
+def test_a_link_to_a_folder_above_the_source_is_no_class(tmp_path, pets):
+    save(tmp_path / "private.jpg", 99)
+    (pets / "up").symlink_to("..")
+    (pets / "cat" / "root").symlink_to("/")
+    loaded = load(pets)
+    assert loaded.info.classes == ("cat", "dog")
+    assert len(loaded.train.inputs) == 8
+    (note,) = [note for note in loaded.notes if "not followed" in note]
+    assert "links to a folder that they are in" in note
+    assert "up" in note
+    assert "root" in note
+
+
+def test_a_folder_is_listed_once_by_its_own_path_whatever_links_lead_there(pets):
+    for sub in ("2023", "2024"):
+        save(pets / "cat" / sub / "1.jpg", 50 + int(sub))
+    (pets / "cat" / "2023" / "next").symlink_to("../2024")
+    (pets / "cat" / "2024" / "previous").symlink_to("../2023")
+    (pets / "aardvark").symlink_to("cat")
+    (pets / "kitten").symlink_to("cat/2023")
+    (pets / "dog" / "cats").symlink_to("../cat")
+    listing = by_folder(pets, skip=False)
+    assert listing.classes == ("cat", "dog")
+    assert listing.files == tuple(sorted(str(path.relative_to(pets)) for path in pets.glob("**/*.jpg")))
+    (note,) = listing.notes
+    assert note.startswith("links to a folder that is listed already were not followed: ")
+    for link in ("aardvark", "kitten", "dog/cats", "cat/2023/next", "cat/2024/previous"):
+        assert str(pets / link) in note
+
+
+def test_links_between_many_folders_are_listed_in_no_time(pets):
+    for at in range(9):
+        save(pets / "cat" / f"s{at}" / "1.jpg", at)
+        for other in range(9):
+            (pets / "cat" / f"s{at}" / f"also{other}").symlink_to(f"../s{other}")
+    assert len(by_folder(pets, skip=False).files) == 17
+
+
+def test_of_two_links_to_a_folder_elsewhere_one_is_listed(tmp_path, pets):
+    for number in range(3):
+        save(tmp_path / "elsewhere" / "inner" / f"{number}.jpg", 70 + number)
+    (pets / "emu").symlink_to(tmp_path / "elsewhere")
+    (pets / "emus").symlink_to(tmp_path / "elsewhere")
+    listing = by_folder(pets, skip=False)
+    assert (listing.classes, len(listing.files)) == (("cat", "dog", "emu"), 11)
+    assert str(pets / "emus") in listing.notes[0]
+
+
+def test_validation_may_be_a_link_to_test(tmp_path):
+    for part in ("train", "test"):
+        image_folder(tmp_path / "pets", {"cat": 2, "dog": 2}, part)
+    (tmp_path / "pets" / "validation").symlink_to("test")
+    assert Counter(by_folder(tmp_path / "pets", skip=False).parts) == {"train": 4, "validation": 4, "test": 4}
 
 
 def test_a_link_to_itself_or_to_nothing_is_a_file_that_cannot_be_read(pets):

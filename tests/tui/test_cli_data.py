@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,7 +120,7 @@ def test_a_split_that_is_interrupted_before_it_begins_says_so(
         raise KeyboardInterrupt
 
     source = pictures(layerlab.folder / "all")
-    monkeypatch.setattr(sorting, "_divided", interrupted)
+    monkeypatch.setattr(sorting, "divided", interrupted)
     told = layerlab("data", "split", source, layerlab.folder / "sorted")
     assert (told.status, told.out) == (130, "")
     assert "stopped before any file was touched" in told.err
@@ -214,6 +215,71 @@ def test_what_cannot_be_done_is_told_in_words(
     assert told.status == 2
     assert words in told.err
     assert not (layerlab.folder / "sorted").exists()
+
+
+@pytest.mark.parametrize("missing", ["source", "destination", "undo"])
+def test_a_name_that_the_system_refuses_is_told_in_words(
+    layerlab: CommandLine, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.chdir(layerlab.folder)
+    pictures(layerlab.folder / "all", 3)
+    (layerlab.folder / "data").mkdir()
+    monkeypatch.setenv("LAYERLAB_DATA", str(layerlab.folder / "data"))
+    long = "x" * 300
+    given = {"source": [long, "sorted"], "destination": ["all", long], "undo": ["--undo", long]}[missing]
+    told = layerlab("data", "split", *given)
+    assert told.status == 2
+    assert "File name too long" in told.err
+    assert "bug" not in told.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may enter every folder")
+@pytest.mark.parametrize("arguments", [["all", "closed/sorted"], ["closed/all", "sorted"], ["--undo", "closed/sorted"]])
+def test_a_folder_that_may_not_be_entered_is_told_in_words(tmp_path: Path, arguments: list[str]) -> None:
+    pictures(tmp_path / "all", 3)
+    (tmp_path / "closed").mkdir(mode=0)
+    unprivileged = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    ran = subprocess.run(
+        [*unprivileged, sys.executable, "-m", "tui.cli", "data", "split", *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 2, ran.stderr
+    assert "Permission denied" in ran.stderr
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_a_pattern_that_nothing_suits_is_told_alike_wherever_it_is_given(layerlab: CommandLine, ending: str) -> None:
+    source, pattern = pictures(layerlab.folder / "all"), f"{{label}}_{{id}}.{ending}"
+    shown = layerlab("data", "show", f"LabelledFiles('{source}', pattern='{pattern}')", "--json")
+    told = layerlab("data", "split", source, layerlab.folder / "sorted", "--pattern", pattern, "--json")
+    assert (shown.status, told.status) == (2, 2)
+    words = f"no photograph in {source} has a name like '{pattern}'; 'cat.0.jpg' is one of 20 that do not; "
+    assert shown.json["error"]["message"].startswith(f"{words}pattern= says how they are called")
+    assert told.json["error"]["message"].startswith(f"{words}--pattern says how they are called")
+
+
+def test_a_flat_folder_is_split_into_a_folder_within(layerlab: CommandLine) -> None:
+    source = pictures(layerlab.folder / "all")
+    before = sorted(os.listdir(source))
+    for _ in range(2):
+        told = layerlab("data", "split", source, source / "sorted", "--json")
+        assert (told.json["files"], told.json["left_out"], told.json["notes"]) == (20, [], [])
+    report = layerlab("data", "show", source, "--json").json
+    assert report["parts"] == {"train": 20}
+    assert any("sorted" in note for note in report["notes"])
+    assert layerlab("data", "split", "--undo", source / "sorted", "--json").json["taken_back"] == 20
+    assert sorted(os.listdir(source)) == before
+    # Into itself: which are meant, the photographs or the parts beside them, is asked.
+    assert layerlab("data", "split", source, source).status == 0
+    told = layerlab("data", "show", source)
+    assert told.status == 2
+    assert "which are meant cannot be told" in " ".join(told.err.split())
+    assert layerlab("data", "split", "--undo", source).status == 0
+    assert sorted(os.listdir(source)) == before
 
 
 @pytest.mark.parametrize("named", ["call", "folder", "experiment", "sorted"])

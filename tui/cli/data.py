@@ -86,7 +86,7 @@ def split(
 
     # What is sorted need not be data yet, so that it is not looked for there; but people who see it there try it.
     elsewhere = data_folder(None) / source
-    if not os.path.lexists(source.expanduser()) and elsewhere.is_dir():
+    if not os.path.lexists(source.expanduser()) and os.path.isdir(elsewhere):
         raise RequestError(f"there is no folder {source} here; did you mean {elsewhere}?")
     # The request is checked where it is understood; an unknown way is refused there in words.
     where, named = os.path.abspath(source.expanduser()), PATTERN if pattern is None else pattern
