@@ -33,9 +33,15 @@ def test_operations_are_told_whole_or_not_at_all() -> None:
 
 
 def test_what_cannot_be_trained_is_named() -> None:
-    layer, field = SimpleNamespace(path="1.0"), SimpleNamespace(path="optimizer")
-    assert text(totals(None, layer, 1, 70)[0]).endswith("as it is: layer 1.0")
-    assert text(totals(None, field, 1, 70)[0]).endswith("as it is: optimizer")
+    layer = SimpleNamespace(path="1.0", message="told on its row")
+    field = SimpleNamespace(path="optimizer", message="nothing to train: every parameter is frozen, or there is none")
+    first, second = totals(None, layer, 1, 70)
+    assert text(first).endswith("as it is: layer 1.0")
+    assert text(second) == ""
+    # The row of a setting may be out of sight.
+    first, second = totals(None, field, 1, 40)
+    assert text(first).endswith("as it is: optimizer")
+    assert text(second) == "   nothing to train: every parameter is …"
 
 
 async def test_what_the_check_says_while_the_layers_are_out_of_sight_is_there_when_they_are_not(

@@ -42,8 +42,9 @@ def totals(report: Any, problem: Any, layers: int, width: int) -> list[Line]:
     if problem is not None:
         place = f"layer {problem.path}" if problem.path[:1].isdigit() else problem.path
         # The row of a layer has the reason in it; that of a setting may be out of sight.
-        why = "" if problem.path[:1].isdigit() else fit(f"   {problem.message}", width).rstrip()
-        return [line((f" ✗ cannot be trained as it is: {place}", "bad")), line((why, ""))]
+        named = line((f" ✗ cannot be trained as it is: {place}", "bad"))
+        why = line() if problem.path[:1].isdigit() else line(fit(f"   {problem.message}", width).rstrip())
+        return [named, why]
     if report is None:
         return [line((" … not checked yet: the first check loads PyTorch", "dim")), line()]
     trained = sum(row.trainable for row in report.rows if row.depth == 0)
