@@ -22,6 +22,7 @@ from torch import Tensor
 
 from engine.data import cache_folder
 from engine.data.info import Part, Place
+from engine.data.mapped import tensor_of_mapped
 from engine.errors import RunError
 from engine.features import Prefix
 
@@ -122,7 +123,7 @@ def _compute(
 
 def stored(key: str, prefix: Prefix, parts: Sequence[Part]) -> Found | None:
     """The features of each part, mapped, the seconds that they took, and the hold on them; None where they are not
-    there. What is damaged is thrown away."""
+    there. Nobody may write to them. What is damaged is thrown away."""
     hold = cache_folder.hold(KIND, key)
     if hold is None:
         return None
@@ -132,13 +133,11 @@ def stored(key: str, prefix: Prefix, parts: Sequence[Part]) -> Found | None:
         values = hold.folder / "values"
         if about["samples"] != counts or _crc32(values, sum(counts) * _row_bytes(prefix)) != about["crc32"]:
             raise ValueError("it is not what it should be")
-        # Copied where somebody writes to it, so the file stays what it is.
-        mapped = np.memmap(values, np.float32, "c", shape=(sum(counts), *prefix.shape))
-    except cache_folder.DAMAGED:
-        hold.close()
-        cache_folder.throw_away(KIND, key)
+        mapped = np.memmap(values, np.float32, "r", shape=(sum(counts), *prefix.shape))
+    except cache_folder.DAMAGED as error:
+        hold.damaged(error)
         return None
-    whole = torch.from_numpy(mapped)
+    whole = tensor_of_mapped(mapped)
     return list(torch.split(whole, counts)), about["seconds"], hold
 
 
@@ -179,9 +178,8 @@ def _begun(key: str, prefix: Prefix, batch: int) -> _Begun | None:
         if about["batch"] != batch or _crc32(hold.folder / "values", samples * _row_bytes(prefix)) != about["crc32"]:
             raise ValueError("it is not what it should be")
         return _Begun(hold, _Done(int(samples), about["crc32"], about["seconds"]))
-    except cache_folder.DAMAGED:
-        hold.close()
-        cache_folder.throw_away(KIND, _name(key))
+    except cache_folder.DAMAGED as error:
+        hold.damaged(error)
         return None
 
 

@@ -29,6 +29,9 @@ _LOCK = "lock"
 _TEMPORARY = ".tmp-"
 # What reading an entry raises where it is damaged: JSON that is nested without end, too.
 DAMAGED = (OSError, ValueError, KeyError, TypeError, RecursionError)
+# Errors of the system that lie with what is read. All others (no memory, too many open files, no permission) say
+# nothing of it.
+_OF_THE_ENTRY = (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EIO)
 _ABANDONED = 3600.0  # seconds after which nobody is still at what is unfinished, where no lock can tell
 
 
@@ -74,35 +77,70 @@ class Hold:
         if descriptor is not None:
             os.close(descriptor)
 
+    def throw_away(self) -> None:
+        """Remove the entry and let go of it; where another one has taken its place meanwhile, that one stays."""
+        if self._descriptor is not None and _is_lock_of(self.folder, self._descriptor):
+            _remove(self.folder)
+        self.close()
+
+    def damaged(self, error: Exception) -> None:
+        """What to do where reading the entry raised one of DAMAGED: throw it away. Raises RequestError where the error
+        says nothing of the entry, which stays."""
+        if isinstance(error, OSError) and error.errno not in _OF_THE_ENTRY:
+            self.close()
+            raise _unread(self.folder, error) from error
+        self.throw_away()
+
     def __del__(self) -> None:
         with contextlib.suppress(OSError):
             self.close()
 
 
 def hold(kind: str, key: str, *, used: bool = True) -> Hold | None:
-    """Hold an entry and mark it as used now; None where there is none (any more)."""
-    return _hold(cache_folder() / kind / key, used)
+    """Hold an entry and mark it as used now; None where there is none (any more). Raises RequestError where there is
+    one that cannot be read just now."""
+    folder = cache_folder() / kind / key
+    try:
+        return _hold(folder, used)
+    except OSError as error:
+        raise _unread(folder, error) from error
 
 
 def _hold(folder: Path, used: bool = True) -> Hold | None:
     path = folder / _LOCK
     try:
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno in _OF_THE_ENTRY:
+            return None
+        raise
     _lock(descriptor, exclusive=False)
-    try:
-        # Removed between opening and locking: the name is gone, or somebody else's by now.
-        there = os.path.samestat(os.stat(path), os.fstat(descriptor))
-    except OSError:
-        there = False
-    if not there:
+    # Removed between opening and locking: the name is gone, or somebody else's by now.
+    if not _is_lock_of(folder, descriptor):
         os.close(descriptor)
         return None
     if used:
         with contextlib.suppress(OSError):
             os.utime(path)
     return Hold(folder, descriptor)
+
+
+def _is_lock_of(folder: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(folder / _LOCK), os.fstat(descriptor))
+    except OSError:
+        return False
+
+
+def _unread(folder: Path, error: OSError) -> RequestError:
+    """What to say of an entry that is there and cannot be read."""
+    if error.errno == errno.ENOMEM:
+        advice = "raise the limit of this process's memory (ulimit -v)"
+    elif error.errno in (errno.EMFILE, errno.ENFILE):
+        advice = "raise the limit of open files (ulimit -n)"
+    else:
+        advice = "let it be read, or name another cache with LAYERLAB_CACHE"
+    return RequestError(f"{folder} in the cache cannot be read: {error.strerror}; {advice}")
 
 
 def _lock(descriptor: int, *, exclusive: bool) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from engine.data import cache_folder
 from engine.data.decoding import Pixels, Settings
 from engine.data.picture_entry import KIND, MARK, Writing, key_of, mapped, read_index
+from engine.errors import RequestError
 
 
 class Begun:
@@ -122,7 +123,10 @@ def _entries(settings: Settings) -> Iterator[tuple[cache_folder.Hold, dict[str, 
     for entry in reversed(cache_folder.entries()):
         if entry.folder.parent.name != KIND:
             continue
-        held = cache_folder.hold(KIND, entry.folder.name, used=False)
+        try:
+            held = cache_folder.hold(KIND, entry.folder.name, used=False)
+        except RequestError:  # of somebody else's
+            continue
         if held is None:
             continue
         try:

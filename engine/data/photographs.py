@@ -17,6 +17,7 @@ from engine.data.decoding import Resize, Settings
 from engine.data.digest import digest_of_listing
 from engine.data.folders import Listing
 from engine.data.info import DataInfo, Loaded, Part, Place, Source
+from engine.data.mapped import tensor_of_mapped
 from engine.data.parts import PARTS, PartName
 from engine.errors import RequestError
 
@@ -119,7 +120,7 @@ def _part(decoded: picture_cache.Decoded, kept: Listing, rows: slice, settings: 
         paths = tuple(str(kept.root / file) for file in kept.files[rows])
         inputs = torch.empty((len(paths), *settings.shape), dtype=torch.uint8, device="meta")
         return LivePart(inputs, targets, 255.0, sums=sums, paths=paths, settings=settings)
-    pixels = torch.from_numpy(decoded.pixels[rows])
+    pixels = tensor_of_mapped(decoded.pixels[rows])
     file = (decoded.file, rows.start * pixels[0].numel())
     return Part(pixels, targets, 255.0, stored=True, sums=sums, file=file)
 

@@ -146,7 +146,7 @@ def _marks(listing: Listing, skip: bool) -> tuple[list[bytes], dict[int, str]]:
 
 def _known(key: str, listing: Listing, settings: Settings, reason: str = "") -> Decoded | None:
     """An entry of the cache, None where there is none; one that is torn or foreign is thrown away. `reason`: why it is
-    without its pictures now, whatever it was then."""
+    without its pictures now, whatever it was then. Raises RequestError for one that cannot be read just now."""
     held = cache_folder.hold(KIND, key)
     if held is None:
         if os.path.lexists(cache_folder.cache_folder() / KIND / key):
@@ -164,9 +164,8 @@ def _known(key: str, listing: Listing, settings: Settings, reason: str = "") -> 
         if not passing <= out <= set(range(len(listing.files))):
             raise ValueError("torn")
         pixels = mapped(held, rows, settings) if index["pictures"] else None
-    except cache_folder.DAMAGED:
-        held.close()
-        cache_folder.throw_away(KIND, key)
+    except cache_folder.DAMAGED as error:
+        held.damaged(error)
         return None
     notes = _notes(listing, left_out, index["misnamed"], reason or index["reason"])
     return Decoded(key.removesuffix("-live"), pixels, sums.reshape(rows, channels, 2), left_out, passing, notes)

@@ -55,13 +55,14 @@ def read_index(folder: Path, settings: Settings, files: int) -> dict[str, Any]:
 
 
 def mapped(held: cache_folder.Hold, rows: int, settings: Settings) -> Pixels:
-    """Rows of a file, which stays in the cache for as long as they are mapped. Copied where they are written to, which
-    nobody does: torch warns of arrays that cannot be. Raises OSError or ValueError where they are not all there."""
+    """Rows of a file, which stays in the cache for as long as they are mapped. Nobody may write to them: a mapping that
+    allows it would count as memory, and one larger than the machine's is refused. Raises OSError or ValueError where
+    they are not all there."""
     with open(held.folder / "pictures", "rb") as file:
         wanted = rows * int(np.prod(settings.shape))
         if os.fstat(file.fileno()).st_size != wanted:
             raise ValueError("torn")
-        memory = mmap.mmap(file.fileno(), wanted, access=mmap.ACCESS_COPY)
+        memory = mmap.mmap(file.fileno(), wanted, access=mmap.ACCESS_READ)
     weakref.finalize(memory, held.close)
     return np.frombuffer(memory, dtype=np.uint8).reshape(rows, *settings.shape)
 

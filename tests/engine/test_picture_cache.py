@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import mmap
 import os
 import shutil
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -233,6 +236,35 @@ def test_a_torn_or_foreign_entry_is_made_anew(place, damage):
     again, decoded = load(place)
     assert decoded == 10
     assert torch.equal(again.train.inputs, pixels)
+    assert load(place)[1] == 0
+
+
+def test_pictures_are_mapped_so_that_more_of_them_than_memory_can_be(place, monkeypatch):
+    """The system promises no memory for what nobody can write to; for anything else more than it has is refused."""
+    real, asked = mmap.mmap, []
+    monkeypatch.setattr(mmap, "mmap", lambda *given, **more: asked.append(more["access"]) or real(*given, **more))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(place)
+    assert set(asked) == {mmap.ACCESS_READ}
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EMFILE, errno.EACCES])
+@pytest.mark.parametrize("at", ["lock", "pictures"])
+def test_an_entry_that_cannot_be_read_just_now_stays(place, monkeypatch, number, at):
+    loaded, _ = load(place)
+    name = loaded.key
+
+    def refused(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        if at == "lock":
+            patch.setattr(os, "open", refused)
+        else:
+            patch.setattr(mmap, "mmap", refused)
+        with pytest.raises(RequestError, match=f"{name} in the cache cannot be read: {os.strerror(number)}; "):
+            load(place)
     assert load(place)[1] == 0
 
 
