@@ -22,7 +22,6 @@ from torch import Tensor
 
 from engine.data import cache_folder
 from engine.data.info import Part, Place
-from engine.data.mapped import tensor_of_mapped
 from engine.errors import RunError
 from engine.features import Prefix
 
@@ -123,7 +122,7 @@ def _compute(
 
 def stored(key: str, prefix: Prefix, parts: Sequence[Part]) -> Found | None:
     """The features of each part, mapped, the seconds that they took, and the hold on them; None where they are not
-    there. Nobody may write to them. What is damaged is thrown away."""
+    there. What is damaged is thrown away."""
     hold = cache_folder.hold(KIND, key)
     if hold is None:
         return None
@@ -133,11 +132,12 @@ def stored(key: str, prefix: Prefix, parts: Sequence[Part]) -> Found | None:
         values = hold.folder / "values"
         if about["samples"] != counts or _crc32(values, sum(counts) * _row_bytes(prefix)) != about["crc32"]:
             raise ValueError("it is not what it should be")
-        mapped = np.memmap(values, np.float32, "r", shape=(sum(counts), *prefix.shape))
+        # Copied where somebody writes to it, so the file stays what it is.
+        mapped = np.memmap(values, np.float32, "c", shape=(sum(counts), *prefix.shape))
     except cache_folder.DAMAGED as error:
         hold.damaged(error)
         return None
-    whole = tensor_of_mapped(mapped)
+    whole = torch.from_numpy(mapped)
     return list(torch.split(whole, counts)), about["seconds"], hold
 
 
