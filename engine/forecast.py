@@ -10,7 +10,7 @@ import psutil
 import torch
 from torch import nn
 
-from engine import optimize
+from engine import machine, optimize
 from engine.calls import Call
 from engine.device import resolve
 from engine.errors import LayerlabError, RequestError
@@ -92,14 +92,14 @@ def _optimizer_bytes(call: Call, trainable: int, device: str) -> int:
 
 def available_bytes(device: str) -> int:
     """Free memory where the experiment would train: of the GPU where it is one, of the machine otherwise, as far as
-    this process is allowed to take it (ulimit -v, which batch systems set)."""
+    this process is allowed to take it (its control groups; ulimit -v, which batch systems set)."""
     try:
         where = resolve(device)
     except RequestError:
         where = torch.device("cpu")
     if where.type == "cuda":
         return int(torch.cuda.mem_get_info(where)[0])
-    free = int(psutil.virtual_memory().available)
+    free = machine.free_memory()
     if sys.platform != "win32":
         import resource
 

@@ -27,6 +27,7 @@ from engine.data.info import Batch, Part
 from engine.data.normalise import Normalise
 from engine.data.resident import Resident
 from engine.errors import RunError
+from engine.machine import processors
 
 MOST_WORKERS = 8
 PARENT_SECONDS = 1.0  # between two looks of a worker at whether the training is still there
@@ -88,7 +89,7 @@ class DecodedLive(Resident):
             self._loader = DataLoader(
                 self._files,
                 batch_sampler=self._order,
-                num_workers=max(1, min(MOST_WORKERS, os.cpu_count() or 1)),
+                num_workers=min(MOST_WORKERS, processors()),
                 collate_fn=_together,
                 worker_init_fn=begin_worker,
                 multiprocessing_context="spawn",

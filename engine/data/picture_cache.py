@@ -27,6 +27,7 @@ from engine.data.folders import Listing
 from engine.data.info import Place
 from engine.data.picture_entry import KIND, MARK, Sums, Writing, key_of, mapped, read_index
 from engine.errors import RequestError
+from engine.machine import processors
 
 
 @dataclass(frozen=True)
@@ -268,9 +269,9 @@ def _gather(
 
 
 def _in_order(work: Any, positions: range) -> Iterator[Any]:
-    """What `work` gives for one position after the other, worked out by as many threads as there are processors: PIL
+    """What `work` gives for one position after the other, worked out by as many threads as it has processors: PIL
     lets go of the interpreter while it decodes. Only a few results wait at a time."""
-    workers = min(32, os.cpu_count() or 1)
+    workers = min(32, processors())
     waiting: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="layerlab-decoding") as pool:
         try:

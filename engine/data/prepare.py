@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import psutil
 import torch
 from torch import Tensor
 
+from engine import machine
 from engine.data.augment import Augmentation, build_augmentations
 from engine.data.decoded_live import DecodedLive, LivePart
 from engine.data.files import size_text
@@ -170,11 +170,12 @@ def _mean_and_std(
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a device; for the CPU, and where the device shares its memory, of the machine."""
+    """Bytes that are free on a device; for the CPU, and where the device shares its memory, what this process may
+    take of the machine's."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)
-    return int(psutil.virtual_memory().available)
+    return machine.free_memory()
 
 
 def _normalisation(loaded: Loaded, mean: Tensor | None, std: Tensor | None, device: torch.device) -> Normalise:

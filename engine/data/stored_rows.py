@@ -12,6 +12,7 @@ import numpy.typing as npt
 from engine.data import decoding
 from engine.data.decoded_live import LivePart
 from engine.data.info import Part
+from engine.machine import processors
 
 Rows = npt.NDArray[np.int64]
 Values = npt.NDArray[np.generic]
@@ -72,5 +73,5 @@ def _read_fully(descriptor: int, into: memoryview, offset: int) -> None:
 
 
 def _decoded(part: LivePart, rows: Iterable[int]) -> Values:
-    with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="layerlab-decoding") as pool:
+    with ThreadPoolExecutor(processors(), thread_name_prefix="layerlab-decoding") as pool:
         return np.stack(list(pool.map(lambda row: decoding.decode(part.paths[row], part.settings), rows)))
