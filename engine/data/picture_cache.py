@@ -42,6 +42,7 @@ class Decoded:
     left_out: tuple[tuple[int, str], ...]
     passing: frozenset[int]
     notes: tuple[str, ...]
+    held: cache_folder.Hold | None = None  # of the entry, closed once `pixels` are gone
 
     @property
     def file(self) -> Path:
@@ -79,17 +80,17 @@ def provide(listing: Listing, settings: Settings, place: Place, *, skip: bool) -
     known = _known(key, listing, settings)
     if known is not None and _usable(known, listing, settings, skip=skip):
         return known
-    known = None  # held no longer
+    stale, known = known, None
     begun = Begun.of(settings, marks)
     wanted = len(listing.files) * (int(np.prod(settings.shape)) + 16 * settings.shape[0] + MARK) + (1 << 20)
     reason = ""
     try:
         if begun is not None and cache_folder.make_room(wanted - begun.bytes):
-            return _made(key, listing, settings, place, marks, gone, skip=skip, begun=begun)
+            return _made(key, listing, settings, place, marks, gone, stale, skip=skip, begun=begun)
         if begun is not None:
             begun.close()
         if cache_folder.make_room(wanted):
-            return _made(key, listing, settings, place, marks, gone, skip=skip, begun=None)
+            return _made(key, listing, settings, place, marks, gone, stale, skip=skip, begun=None)
         limit = cache_folder.limit_text(wanted)
         reason = cache_folder.too_large(len(listing.files) * int(np.prod(settings.shape))) or (
             f"the decoded photographs take {size_text(wanted)}, more than {limit}: {cache_folder.AGAIN}"
@@ -100,7 +101,7 @@ def provide(listing: Listing, settings: Settings, place: Place, *, skip: bool) -
     if known is not None:
         if _usable(known, listing, settings, skip=skip):
             return known
-        cache_folder.throw_away(KIND, f"{key}-live")
+        _throw_away(known)
     return _undecoded(key, listing, settings, place, marks, gone, reason, skip=skip)
 
 
@@ -169,7 +170,13 @@ def _known(key: str, listing: Listing, settings: Settings, reason: str = "") -> 
         held.damaged(error)
         return None
     notes = _notes(listing, left_out, index["misnamed"], reason or index["reason"])
-    return Decoded(key.removesuffix("-live"), pixels, sums.reshape(rows, channels, 2), left_out, passing, notes)
+    return Decoded(key.removesuffix("-live"), pixels, sums.reshape(rows, channels, 2), left_out, passing, notes, held)
+
+
+def _throw_away(stale: Decoded | None) -> None:
+    """Remove an entry that could not be used, unless another process has put one in its place meanwhile."""
+    if stale is not None and stale.held is not None:
+        stale.held.throw_away()
 
 
 def _made(
@@ -179,12 +186,13 @@ def _made(
     place: Place,
     marks: list[bytes],
     gone: dict[int, str],
+    stale: Decoded | None,
     *,
     skip: bool,
     begun: Begun | None,
 ) -> Decoded:
-    """Decode into a new entry, after what was `begun`; rows that another entry has are taken from there. Raises OSError
-    where the cache cannot be written to."""
+    """Decode into a new entry, after what was `begun`; rows that another entry has are taken from there, and it takes
+    the place of one that is `stale`. Raises OSError where the cache cannot be written to."""
     with Earlier(settings, marks) as earlier:
         with cache_folder.making(KIND, key) as folder:
             found = Writing() if begun is None else begun.move(folder)
@@ -199,7 +207,7 @@ def _made(
                     earlier.replaced(found.marks)
                 raise
             found.write(folder, settings, pictures=True)
-            cache_folder.throw_away(KIND, key)  # an entry that could not be used
+            _throw_away(stale)
         earlier.replaced(found.marks)
     known = _known(key, listing, settings)
     if known is None:

@@ -295,6 +295,22 @@ def test_two_processes_that_decode_the_same_do_not_disturb_each_other(place):
     assert [path.name for path in entry_of(load(place)[0]).parent.iterdir()] == [load(place)[0].key]
 
 
+def test_of_two_that_decode_the_same_the_entry_of_the_faster_one_stays(place):
+    made = []
+
+    def progress(text, done, total):
+        if text == "decoding photographs" and done == 5:
+            faster, _ = load(place)
+            made.append((faster, (entry_of(faster) / "pictures").stat().st_ino))
+
+    slower, _ = load(Place(place.folder, progress=progress))
+    [(faster, pictures)] = made
+    entry = entry_of(slower)
+    assert [path.name for path in entry.parent.iterdir()] == [entry.name]
+    assert (entry / "pictures").stat().st_ino == pictures
+    assert torch.equal(slower.train.inputs, faster.train.inputs)
+
+
 def fill(kind: str, key: str, size: int, used: float) -> Path:
     with making(kind, key) as folder:
         (folder / "content").write_bytes(b"x" * size)
