@@ -261,7 +261,9 @@ def make_room(wanted: int) -> bool:
     limit = bound()
     known = entries()
     total = sum(entry.bytes for entry in known)
-    if wanted > limit or _free() + total < wanted + SPARED:
+    unused = sum(entry.bytes for entry in known if _is_unused(entry.folder))
+    # Nothing is removed in vain.
+    if total - unused + wanted > limit or _free() + unused < wanted + SPARED:
         return False
     for entry in sorted(known, key=lambda entry: not entry.unfinished):
         enough = total + wanted <= limit and _free() >= wanted + SPARED
@@ -298,23 +300,34 @@ def too_large(size: int) -> str | None:
     )
 
 
+def _is_unused(folder: Path) -> bool:
+    with _kept_from_others(folder) as unused:
+        return unused
+
+
 def _remove_unused(folder: Path) -> bool:
+    with _kept_from_others(folder) as unused:
+        if unused:
+            _remove(folder)
+    return unused
+
+
+@contextlib.contextmanager
+def _kept_from_others(folder: Path) -> Iterator[bool]:
+    """Whether nobody holds an entry, and so nobody does within the block."""
     try:
         descriptor = os.open(folder / _LOCK, os.O_RDWR)
     except OSError:
+        left = False
         # Just begun, or what is left of a removal that was cut short.
         with contextlib.suppress(OSError):
-            if folder.name.startswith(_TEMPORARY) and time.time() - folder.lstat().st_mtime > _ABANDONED:
-                shutil.rmtree(folder)
-                return True
-        return False
+            left = folder.name.startswith(_TEMPORARY) and time.time() - folder.lstat().st_mtime > _ABANDONED
+        yield left
+        return
     try:
-        if not _lock(descriptor, exclusive=True):
-            return False
-        _remove(folder)
+        yield _lock(descriptor, exclusive=True)
     finally:
         os.close(descriptor)
-    return True
 
 
 def _free() -> int:

@@ -27,13 +27,18 @@ class Begun:
         self._found = found
         self.bytes = size
 
+    @property
+    def rows(self) -> int:
+        """The number of photographs in it."""
+        return len(self._found.sums)
+
     @classmethod
     def of(cls, settings: Settings, marks: Sequence[bytes]) -> Begun | None:
         """The longest beginning of a set that there is; None without any."""
         whole, best = b"".join(marks), None
         for held, index, known in _entries(settings):
             rows, channels = index["rows"], settings.shape[0]
-            longer = best is None or rows > len(best._found.sums)
+            longer = best is None or rows > best.rows
             with contextlib.suppress(*cache_folder.DAMAGED):
                 if index["begun"] and longer and whole.startswith(known):
                     sums = np.fromfile(held.folder / "sums", dtype=np.int64).reshape(rows, channels, 2)
@@ -85,7 +90,11 @@ class Earlier:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._rows = {}
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the entry: there are no rows any more."""
+        self._rows, self._begun = {}, None
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -81,16 +81,34 @@ def provide(listing: Listing, settings: Settings, place: Place, *, skip: bool) -
     if known is not None and _usable(known, listing, settings, skip=skip):
         return known
     stale, known = known, None
-    begun = Begun.of(settings, marks)
     wanted = len(listing.files) * (int(np.prod(settings.shape)) + 16 * settings.shape[0] + MARK) + (1 << 20)
-    reason = ""
+    # Both are held before room is made, which takes what nobody holds.
+    begun = Begun.of(settings, marks)
     try:
-        if begun is not None and cache_folder.make_room(wanted - begun.bytes):
-            return _made(key, listing, settings, place, marks, gone, stale, skip=skip, begun=begun)
-        if begun is not None:
-            begun.close()
-        if cache_folder.make_room(wanted):
-            return _made(key, listing, settings, place, marks, gone, stale, skip=skip, begun=None)
+        with Earlier(settings, marks) as earlier:
+            there, limit = len(earlier), ""
+            room = cache_folder.make_room(wanted - (begun.bytes if begun else 0))
+            if not room:
+                limit = cache_folder.limit_text(wanted)
+                earlier.close()
+                stale = None
+                room = begun is not None and cache_folder.make_room(wanted - begun.bytes)
+                if not room and begun is not None:
+                    begun.close()
+                    begun = None
+                room = room or cache_folder.make_room(wanted)
+                if room:
+                    _throw_away(_known(key, listing, settings))
+            if room:
+                made = _made(key, listing, settings, place, marks, gone, stale, skip=skip, begun=begun, earlier=earlier)
+                lost = there - (begun.rows if begun else 0)
+                if not limit or lost <= 0:
+                    return made
+                note = (
+                    f"{lost:,} photographs that the cache had were decoded again: beside them there was no room for the "
+                    f"{size_text(wanted)} that all take now, more than {limit}"
+                )
+                return replace(made, notes=(*made.notes, note))
         limit = cache_folder.limit_text(wanted)
         reason = cache_folder.too_large(len(listing.files) * int(np.prod(settings.shape))) or (
             f"the decoded photographs take {size_text(wanted)}, more than {limit}: {cache_folder.AGAIN}"
@@ -190,25 +208,25 @@ def _made(
     *,
     skip: bool,
     begun: Begun | None,
+    earlier: Earlier,
 ) -> Decoded:
-    """Decode into a new entry, after what was `begun`; rows that another entry has are taken from there, and it takes
+    """Decode into a new entry, after what was `begun`; rows that an earlier one has are taken from there, and it takes
     the place of one that is `stale`. Raises OSError where the cache cannot be written to."""
-    with Earlier(settings, marks) as earlier:
-        with cache_folder.making(KIND, key) as folder:
-            found = Writing() if begun is None else begun.move(folder)
-            taken = len(found.sums)
-            try:
-                with open(folder / "pictures", "ab") as file:
-                    _gather(found, listing, settings, place, marks, gone, skip=skip, into=file, earlier=earlier)
-            except OSError:
-                raise
-            except BaseException:  # KeyboardInterrupt, too
-                if (taken or len(found.sums) > len(earlier)) and keep_begun(folder, found, settings):
-                    earlier.replaced(found.marks)
-                raise
-            found.write(folder, settings, pictures=True)
-            _throw_away(stale)
-        earlier.replaced(found.marks)
+    with cache_folder.making(KIND, key) as folder:
+        found = Writing() if begun is None else begun.move(folder)
+        taken = len(found.sums)
+        try:
+            with open(folder / "pictures", "ab") as file:
+                _gather(found, listing, settings, place, marks, gone, skip=skip, into=file, earlier=earlier)
+        except OSError:
+            raise
+        except BaseException:  # KeyboardInterrupt, too
+            if (taken or len(found.sums) > len(earlier)) and keep_begun(folder, found, settings):
+                earlier.replaced(found.marks)
+            raise
+        found.write(folder, settings, pictures=True)
+        _throw_away(stale)
+    earlier.replaced(found.marks)
     known = _known(key, listing, settings)
     if known is None:
         raise OSError(errno.EIO, "what was written to it is not there")

@@ -334,6 +334,46 @@ def test_the_least_recently_used_goes_first_and_what_is_in_use_never(monkeypatch
     assert not old.exists()
 
 
+def bounded(bytes_more: int, monkeypatch) -> None:
+    """Let the cache have what it takes now and so many bytes more."""
+    taken = sum(entry.bytes for entry in entries())
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", str((taken + bytes_more) / 2**30))
+
+
+def test_what_can_be_used_again_stays_where_room_is_made_for_the_set_that_it_has_become(place, monkeypatch):
+    load(place)
+    (entry,) = entries()
+    os.utime(entry.folder / "lock", (1.0, 1.0))
+    other = fill("features", "a", 2 << 20, 2.0)
+    bounded(1 << 20, monkeypatch)
+    save(place.folder / "pets" / "dog" / "002.jpg", 4711)
+    loaded, decoded = load(place)
+    assert decoded == 1
+    assert not other.exists()
+    assert loaded.notes == ()
+
+
+def test_that_all_is_decoded_again_for_want_of_room_is_told(place, monkeypatch):
+    load(place)
+    bounded(1 << 20, monkeypatch)
+    save(place.folder / "pets" / "dog" / "002.jpg", 4711)
+    loaded, decoded = load(place)
+    assert decoded == 10
+    assert loaded.train.stored
+    assert "9 photographs that the cache had were decoded again" in loaded.notes[-1]
+    assert "LAYERLAB_CACHE_GIB" in loaded.notes[-1]
+    assert [entry.folder for entry in entries()] == [entry_of(loaded)]
+
+
+def test_nothing_is_removed_where_that_does_not_make_room(monkeypatch):
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", str(10_000 / 2**30))
+    held, other = fill("features", "a", 3000, 2.0), fill("features", "b", 3000, 1.0)
+    kept = hold("features", "a")
+    assert not make_room(8000)
+    assert (held.exists(), other.exists()) == (True, True)
+    kept.close()
+
+
 def test_a_set_that_is_mapped_stays_in_the_cache(place, monkeypatch):
     loaded, _ = load(place)
     monkeypatch.setenv("LAYERLAB_CACHE_GIB", str(20_000 / 2**30))
