@@ -97,8 +97,8 @@ class Hold:
 
 
 def hold(kind: str, key: str, *, used: bool = True) -> Hold | None:
-    """Hold an entry and mark it as used now; None where there is none (any more). Raises RequestError where there is
-    one that cannot be read just now."""
+    """Hold an entry and mark it as used now, where that can be written; None where there is none (any more). Raises
+    RequestError where there is one that cannot be read just now."""
     folder = cache_folder() / kind / key
     try:
         return _hold(folder, used)
@@ -109,7 +109,13 @@ def hold(kind: str, key: str, *, used: bool = True) -> Hold | None:
 def _hold(folder: Path, used: bool = True) -> Hold | None:
     path = folder / _LOCK
     try:
-        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+        # For writing where that is allowed: some file systems lock nothing else.
+        try:
+            descriptor = _opened(path, os.O_RDWR)
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES):
+                raise
+            descriptor = _opened(path, os.O_RDONLY)
     except OSError as error:
         if error.errno in _OF_THE_ENTRY:
             return None
@@ -123,6 +129,10 @@ def _hold(folder: Path, used: bool = True) -> Hold | None:
         with contextlib.suppress(OSError):
             os.utime(path)
     return Hold(folder, descriptor)
+
+
+def _opened(path: Path, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
 
 
 def _is_lock_of(folder: Path, descriptor: int) -> bool:

@@ -27,6 +27,7 @@ from engine.data.sources import build_source
 from engine.errors import RequestError
 from tests.engine.pictures import image_folder, save
 from tests.engine.training import experiment
+from tests.faults.processes import in_a_fork, obey_permissions, read_only
 
 SOURCE = 'ImageFolder("pets", size=16)'
 
@@ -476,6 +477,32 @@ def test_a_cache_that_cannot_be_written_is_told_and_done_without(place, tmp_path
     loaded, _ = load(place)
     assert isinstance(loaded.train, LivePart)
     assert "cannot be written" in loaded.notes[-1]
+
+
+def loaded_where_nobody_may_write(place):
+    obey_permissions()
+    assert not os.access(cache_folder.cache_folder(), os.W_OK)
+    loaded, decoded = load(place)
+    return loaded.train.stored, loaded.notes, decoded
+
+
+def test_a_cache_that_is_read_only_is_used(place):
+    load(place)
+    with read_only(cache_folder.cache_folder()):
+        assert in_a_fork(loaded_where_nobody_may_write, place) == (True, (), 0)
+
+
+def test_a_cache_on_a_file_system_that_is_read_only_is_used(place, monkeypatch):
+    load(place)
+    opened = os.open
+
+    def read_alone(path, flags, *more):
+        if flags & (os.O_RDWR | os.O_WRONLY):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return opened(path, flags, *more)
+
+    monkeypatch.setattr(os, "open", read_alone)
+    assert load(place)[1] == 0
 
 
 def test_what_is_left_out_is_known_from_the_cache(place):
