@@ -25,7 +25,8 @@ KINDS = ("photographs", "features")
 USUAL_GIB = 20.0
 # Left free on the disk whatever the bound: a disk that is full to the last byte stops others, too.
 SPARED = 256 * 1024**2
-_LOCK = "lock"
+_LOCK = "lock"  # of an entry, and in the folder of them all
+_RESERVED = "reserved"  # in what is unfinished: the bytes that it will take
 _TEMPORARY = ".tmp-"
 # What reading an entry raises where it is damaged: JSON that is nested without end, too.
 DAMAGED = (OSError, ValueError, KeyError, TypeError, RecursionError)
@@ -153,29 +154,28 @@ def _unread(folder: Path, error: OSError) -> RequestError:
     return RequestError(f"{folder} in the cache cannot be read: {error.strerror}; {advice}")
 
 
-def _lock(descriptor: int, *, exclusive: bool) -> bool:
-    """Whether the lock was got; a shared one is waited for (removing takes a moment), an exclusive one is not. Where
-    the file system knows no locks, entries can be used and are never removed."""
+def _lock(descriptor: int, *, exclusive: bool, wait: bool = False) -> bool:
+    """Whether the lock was got; a shared one is waited for (removing takes a moment), an exclusive one only if so asked.
+    Where the file system knows no locks, entries can be used and are never removed."""
     if sys.platform == "win32":
         return False
     import fcntl
 
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if exclusive else fcntl.LOCK_SH)
+        fcntl.flock(descriptor, (fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)) if exclusive else fcntl.LOCK_SH)
     except OSError:
         return False
     return True
 
 
 @contextlib.contextmanager
-def making(kind: str, key: str) -> Iterator[Path]:
-    """A new folder to write an entry into, which becomes the entry as the block ends, unless another process was
+def making(kind: str, key: str, reserved: Hold | None = None) -> Iterator[Path]:
+    """A new folder to write an entry into (or the one that was `reserved` for it), which becomes the entry as the block ends, unless another process was
     faster: then that one's stays. It is removed where the block raises and has not called `settle`. Raises OSError
     where the cache cannot be written to. Whoever wants the entry holds it within the block or calls `hold` afterwards,
     and looks whether it is what it should be."""
-    parent = cache_folder() / kind
-    parent.mkdir(parents=True, exist_ok=True)
-    folder, held = _begun(parent)
+    held = _begun(kind) if reserved is None else reserved
+    folder = held.folder
     try:
         yield folder
         settle(folder, key)
@@ -184,24 +184,48 @@ def making(kind: str, key: str) -> Iterator[Path]:
         held.close()
 
 
-def _begun(parent: Path) -> tuple[Path, Hold]:
+def reserve(kind: str, wanted: int, there: int = 0) -> Hold | None:
+    """A new folder for an entry of so many bytes, to be given to `making`; None where there is no room. `there` of them
+    lie in the cache already. From now on it counts with all of them, so that several processes keep to the bound
+    together. Raises OSError where the cache cannot be written to."""
+    with _alone():
+        return _begun(kind, wanted) if make_room(wanted - there) else None
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Within the block no other process looks how much room there is. Raises OSError."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(cache_folder() / _LOCK, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+    try:
+        _lock(descriptor, exclusive=True, wait=True)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _begun(kind: str, reserved: int = 0) -> Hold:
     """A new folder without a name, held. Raises OSError."""
+    parent = cache_folder() / kind
+    parent.mkdir(parents=True, exist_ok=True)
     for _ in range(10):
         folder = parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
         folder.mkdir()
         try:
+            (folder / _RESERVED).write_text(str(reserved))
             (folder / _LOCK).touch()
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         # Who makes room may have taken it for what somebody left, in the moment before it was held.
         if (held := _hold(folder)) is not None:
-            return folder, held
+            return held
     raise OSError(errno.EIO, "what is begun in it does not stay there")
 
 
 def settle(folder: Path, key: str) -> None:
     """Let a folder that `making` gave become the entry `key`, with all that is in it on the disk. Raises OSError."""
+    (folder / _RESERVED).unlink(missing_ok=True)
     for file in folder.iterdir():
         _sync(file)
     with contextlib.suppress(OSError):
@@ -239,7 +263,7 @@ def _remove(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry: what it takes, and when it was last used (seconds since 1970)."""
+    """One entry: what it takes (one that is unfinished: will take), and when it was last used (seconds since 1970)."""
 
     folder: Path
     bytes: int
@@ -260,8 +284,16 @@ def entries() -> list[Entry]:
                 with contextlib.suppress(OSError):
                     sizes = [file.stat().st_size for file in folder.iterdir()] if folder.is_dir() else []
                     lock = folder / _LOCK
-                    found.append(Entry(folder, sum(sizes), (lock if lock.exists() else folder).lstat().st_mtime))
+                    size = max(sum(sizes), _reserved(folder))
+                    found.append(Entry(folder, size, (lock if lock.exists() else folder).lstat().st_mtime))
     return sorted(found, key=lambda entry: entry.used)
+
+
+def _reserved(folder: Path) -> int:
+    try:
+        return int((folder / _RESERVED).read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def make_room(wanted: int) -> bool:

@@ -19,7 +19,7 @@ from engine.errors import RequestError
 class Begun:
     """What a stop left of this very set, in its order: taken over as it is, so that no room is wanted for it twice.
 
-    It stays in the cache as long as this is not closed.
+    It stays in the cache as long as this is not closed. `bytes` is what it takes there.
     """
 
     def __init__(self, held: cache_folder.Hold, found: Writing, size: int) -> None:
@@ -42,10 +42,10 @@ class Begun:
             with contextlib.suppress(*cache_folder.DAMAGED):
                 if index["begun"] and longer and whole.startswith(known):
                     sums = np.fromfile(held.folder / "sums", dtype=np.int64).reshape(rows, channels, 2)
-                    size = (held.folder / "pictures").stat().st_size
-                    if size == rows * int(np.prod(settings.shape)):
+                    if (held.folder / "pictures").stat().st_size == rows * int(np.prod(settings.shape)):
                         if best is not None:
                             best.close()
+                        size = sum(file.stat().st_size for file in held.folder.iterdir())
                         best = cls(held, Writing(list(sums), list(marks[:rows]), misnamed=index["misnamed"]), size)
                         continue
             held.close()

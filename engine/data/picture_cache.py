@@ -56,6 +56,11 @@ class Decoded:
                 return f"; the first is {shown(listing.files[position])}: {reason}"
         return ""
 
+    def throw_away(self) -> None:
+        """Remove its entry, unless another process has put one in its place meanwhile."""
+        if self.held is not None:
+            self.held.throw_away()
+
     def kept(self, listing: Listing) -> Listing:
         """The listing of the rows that there are."""
         out = {position for position, _ in self.left_out}
@@ -80,35 +85,12 @@ def provide(listing: Listing, settings: Settings, place: Place, *, skip: bool) -
     known = _known(key, listing, settings)
     if known is not None and _usable(known, listing, settings, skip=skip):
         return known
-    stale, known = known, None
     wanted = len(listing.files) * (int(np.prod(settings.shape)) + 16 * settings.shape[0] + MARK) + (1 << 20)
-    # Both are held before room is made, which takes what nobody holds.
-    begun = Begun.of(settings, marks)
     try:
-        with Earlier(settings, marks) as earlier:
-            there, limit = len(earlier), ""
-            room = cache_folder.make_room(wanted - (begun.bytes if begun else 0))
-            if not room:
-                limit = cache_folder.limit_text(wanted)
-                earlier.close()
-                stale = None
-                room = begun is not None and cache_folder.make_room(wanted - begun.bytes)
-                if not room and begun is not None:
-                    begun.close()
-                    begun = None
-                room = room or cache_folder.make_room(wanted)
-                if room:
-                    _throw_away(_known(key, listing, settings))
-            if room:
-                made = _made(key, listing, settings, place, marks, gone, stale, skip=skip, begun=begun, earlier=earlier)
-                lost = there - (begun.rows if begun else 0)
-                if not limit or lost <= 0:
-                    return made
-                note = (
-                    f"{lost:,} photographs that the cache had were decoded again: beside them there was no room for the "
-                    f"{size_text(wanted)} that all take now, more than {limit}"
-                )
-                return replace(made, notes=(*made.notes, note))
+        stale, known = [known] if known is not None else [], None  # the one reference to what it maps
+        known = _stored(key, listing, settings, place, marks, gone, stale, wanted, skip=skip)
+        if known is not None:
+            return known
         limit = cache_folder.limit_text(wanted)
         reason = cache_folder.too_large(len(listing.files) * int(np.prod(settings.shape))) or (
             f"the decoded photographs take {size_text(wanted)}, more than {limit}: {cache_folder.AGAIN}"
@@ -119,7 +101,7 @@ def provide(listing: Listing, settings: Settings, place: Place, *, skip: bool) -
     if known is not None:
         if _usable(known, listing, settings, skip=skip):
             return known
-        _throw_away(known)
+        known.throw_away()
     return _undecoded(key, listing, settings, place, marks, gone, reason, skip=skip)
 
 
@@ -191,10 +173,33 @@ def _known(key: str, listing: Listing, settings: Settings, reason: str = "") -> 
     return Decoded(key.removesuffix("-live"), pixels, sums.reshape(rows, channels, 2), left_out, passing, notes, held)
 
 
-def _throw_away(stale: Decoded | None) -> None:
-    """Remove an entry that could not be used, unless another process has put one in its place meanwhile."""
-    if stale is not None and stale.held is not None:
-        stale.held.throw_away()
+def _stored(
+    key: str, listing: Listing, settings: Settings, place: Place, marks: list[bytes], gone: dict[int, str],
+    stale: list[Decoded], wanted: int, *, skip: bool,
+) -> Decoded | None:  # fmt: skip
+    """Decode into a new entry of so many bytes at most, which takes the place of what is `stale`; None where there is
+    no room for it. Raises OSError where the cache cannot be written to."""
+    note = ""
+    with Earlier(settings, marks) as earlier:
+        begun = Begun.of(settings, marks)
+        there, again = (begun.bytes, len(earlier) - begun.rows) if begun else (0, len(earlier))
+        # What there is already is held by now: making room takes what nobody holds.
+        room = cache_folder.reserve(KIND, wanted, there)
+        if room is None:
+            if again > 0:
+                note = (
+                    f"{again:,} photographs that the cache had were decoded again: beside them there was no room for "
+                    f"the {size_text(wanted)} that all take now, more than {cache_folder.limit_text(wanted)}"
+                )
+            earlier.close()
+            stale.clear()
+            room = cache_folder.reserve(KIND, wanted, there)
+            if room is None:
+                return None
+            if (known := _known(key, listing, settings)) is not None:
+                stale.append(known)
+        made = _made(key, listing, settings, place, marks, gone, stale, room, begun, earlier, skip=skip)
+    return replace(made, notes=(*made.notes, note)) if note else made
 
 
 def _made(
@@ -204,15 +209,16 @@ def _made(
     place: Place,
     marks: list[bytes],
     gone: dict[int, str],
-    stale: Decoded | None,
-    *,
-    skip: bool,
+    stale: list[Decoded],
+    room: cache_folder.Hold,
     begun: Begun | None,
     earlier: Earlier,
+    *,
+    skip: bool,
 ) -> Decoded:
-    """Decode into a new entry, after what was `begun`; rows that an earlier one has are taken from there, and it takes
-    the place of one that is `stale`. Raises OSError where the cache cannot be written to."""
-    with cache_folder.making(KIND, key) as folder:
+    """Decode into the `room` that is reserved, after what was `begun`; rows that an earlier entry has are taken from
+    there. Raises OSError where the cache cannot be written to."""
+    with cache_folder.making(KIND, key, room) as folder:
         found = Writing() if begun is None else begun.move(folder)
         taken = len(found.sums)
         try:
@@ -225,7 +231,8 @@ def _made(
                 earlier.replaced(found.marks)
             raise
         found.write(folder, settings, pictures=True)
-        _throw_away(stale)
+        for unusable in stale:
+            unusable.throw_away()
     earlier.replaced(found.marks)
     known = _known(key, listing, settings)
     if known is None:
@@ -241,8 +248,8 @@ def _undecoded(
     found = Writing()
     _gather(found, listing, settings, place, marks, gone, skip=skip, into=None, earlier=None)
     try:
-        if cache_folder.make_room(len(listing.files) * 128 + 4096):
-            with cache_folder.making(KIND, f"{key}-live") as folder:
+        if (room := cache_folder.reserve(KIND, len(listing.files) * 128 + 4096)) is not None:
+            with cache_folder.making(KIND, f"{key}-live", room) as folder:
                 found.write(folder, settings, pictures=False, reason=reason)
     except OSError:
         pass  # the cache is what cannot be written to

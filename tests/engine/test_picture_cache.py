@@ -27,7 +27,7 @@ from engine.data.sources import build_source
 from engine.errors import RequestError
 from tests.engine.pictures import image_folder, save
 from tests.engine.training import experiment
-from tests.faults.processes import in_a_fork, obey_permissions, read_only
+from tests.faults.processes import at_once, in_a_fork, obey_permissions, read_only
 
 SOURCE = 'ImageFolder("pets", size=16)'
 
@@ -428,6 +428,42 @@ def test_a_folder_that_is_taken_for_what_was_left_before_it_is_held_is_begun_aga
         assert folder.exists()
     (entry,) = entries()
     assert entry.folder.name == "k"
+
+
+def what_is_loaded(place):
+    loaded, _ = load(place, SOURCE.replace("16", "17"))
+    return loaded.train.stored, loaded.notes
+
+
+def test_processes_that_decode_at_once_keep_to_the_bound_together(place, monkeypatch):
+    """What an entry will take counts from its beginning, and not only what is written of it by then."""
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", str(1.5 * 2**-10))
+    second = []
+
+    def progress(text, done, total):
+        if text == "decoding photographs" and done == 1:
+            second.append(in_a_fork(what_is_loaded, place))
+
+    loaded, _ = load(Place(place.folder, progress=progress))
+    assert loaded.train.stored
+    [(stored, notes)] = second
+    assert not stored
+    assert "leave beside what is in use" in notes[-1]
+    assert load(place, SOURCE.replace("16", "17"))[0].train.stored  # a finished one takes what it takes
+
+
+def reserving(barrier, answers):
+    barrier.wait()
+    held = cache_folder.reserve("features", 3000)
+    barrier.wait()
+    answers.put(held is not None)
+
+
+def test_one_process_at_a_time_looks_for_room(monkeypatch):
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", str(10_000 / 2**30))
+    with at_once(reserving, [()] * 8) as answers:
+        found = [answers.get(timeout=30) for _ in range(8)]
+    assert sum(found) == 3
 
 
 def test_an_entry_that_is_being_made_is_not_removed(monkeypatch):
