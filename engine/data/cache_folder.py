@@ -155,7 +155,7 @@ def _unread(folder: Path, error: OSError) -> RequestError:
 
 
 def _lock(descriptor: int, *, exclusive: bool, wait: bool = False) -> bool:
-    """Whether the lock was got; a shared one is waited for (removing takes a moment), an exclusive one only if so asked.
+    """Whether the lock was got; a shared one is waited for (removing takes a moment), an exclusive one where asked so.
     Where the file system knows no locks, entries can be used and are never removed."""
     if sys.platform == "win32":
         return False
@@ -170,10 +170,10 @@ def _lock(descriptor: int, *, exclusive: bool, wait: bool = False) -> bool:
 
 @contextlib.contextmanager
 def making(kind: str, key: str, reserved: Hold | None = None) -> Iterator[Path]:
-    """A new folder to write an entry into (or the one that was `reserved` for it), which becomes the entry as the block ends, unless another process was
-    faster: then that one's stays. It is removed where the block raises and has not called `settle`. Raises OSError
-    where the cache cannot be written to. Whoever wants the entry holds it within the block or calls `hold` afterwards,
-    and looks whether it is what it should be."""
+    """A new folder to write an entry into (or the one that was `reserved` for it), which becomes the entry as the block
+    ends, unless another process was faster: then that one's stays. It is removed where the block raises and has not
+    called `settle`. Raises OSError where the cache cannot be written to. Whoever wants the entry holds it within the
+    block or calls `hold` afterwards, and looks whether it is what it should be."""
     held = _begun(kind) if reserved is None else reserved
     folder = held.folder
     try:

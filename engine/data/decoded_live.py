@@ -41,11 +41,50 @@ class LivePart(Part):
     settings: Settings = Settings()  # noqa: RUF009  (frozen)
 
 
-class DecodedLive(Resident):
-    """Photographs of `part`, of which those at `index` (or all) are handed out, with `targets` of these on the device.
+class Decoders:
+    """The workers that decode the photographs of a set, for all of its parts, one pass at a time: some for each part
+    would take as much memory again. They begin with the first pass, stay from one to the next, and end with this."""
 
-    Workers stay from epoch to epoch, and end with this object.
-    """
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._order = _Order()
+        self._loader: DataLoader[Any] | None = None
+        self._passes = 0
+
+    def decoded(self, batches: list[list[str]]) -> Iterator[Pixels]:
+        """Photographs (n, C, size, size), one array for each of the batches of paths. Raises RunError for a file that
+        cannot be read any more, and where a worker was killed."""
+        if self._loader is None:
+            self._loader = DataLoader(
+                _Files(self._settings),
+                batch_sampler=self._order,
+                num_workers=min(MOST_WORKERS, processors()),
+                collate_fn=_together,
+                worker_init_fn=begin_worker,
+                multiprocessing_context="spawn",
+                persistent_workers=True,
+                # Of its own: the loader draws a number from it, and dropout draws from the process's.
+                generator=torch.Generator(),
+            )
+        self._passes += 1
+        this, self._order.batches = self._passes, batches
+        try:
+            for batch in self._loader:
+                if isinstance(batch, str):
+                    raise RunError(batch)
+                assert this == self._passes, "another pass has taken the workers over"
+                yield batch
+        except RuntimeError as error:
+            self._loader = None
+            raise RunError(
+                f"a process that decodes photographs was ended, probably because memory was short ({error}); let the "
+                "cache hold the set, so that there are none (LAYERLAB_CACHE_GIB), or take a smaller batch_size or size="
+            ) from error
+
+
+class DecodedLive(Resident):
+    """Photographs of `part`, of which those at `index` (or all) are handed out, with `targets` of these on the device;
+    decoded by `decoders`, those of the whole set, or by some of its own."""
 
     def __init__(
         self,
@@ -57,17 +96,16 @@ class DecodedLive(Resident):
         *,
         classes: int = 0,
         device: torch.device,
+        decoders: Decoders | None = None,
     ) -> None:
         super().__init__(part.inputs, targets, normalise, augmentations, classes=classes)
         self.device = device
-        rows = range(len(part.paths)) if index is None else index.tolist()
-        self._files = _Files([part.paths[row] for row in rows], part.settings)
-        self._order = _Order()
-        self._loader: DataLoader[Any] | None = None
+        self._paths = part.paths if index is None else tuple(part.paths[row] for row in index.tolist())
+        self._decoders = Decoders(part.settings) if decoders is None else decoders
 
     def __len__(self) -> int:
         """The number of samples."""
-        return len(self._files)
+        return len(self._paths)
 
     def _chosen(self, order: Tensor, sizes: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
         places = torch.split(order, list(sizes))
@@ -83,34 +121,18 @@ class DecodedLive(Resident):
             yield Batch(self._normalise.ready(stored), self.targets[begin : begin + batch_size], number)
 
     def _decoded(self, rows: list[list[int]]) -> Iterator[Tensor]:
-        """Photographs uint8 on the device, one batch for each list of rows. Raises RunError for a file that cannot be
-        read any more."""
-        if self._loader is None:
-            self._loader = DataLoader(
-                self._files,
-                batch_sampler=self._order,
-                num_workers=min(MOST_WORKERS, processors()),
-                collate_fn=_together,
-                worker_init_fn=begin_worker,
-                multiprocessing_context="spawn",
-                persistent_workers=True,
-                # Of its own: the loader draws a number from it, and dropout draws from the process's.
-                generator=torch.Generator(),
-            )
-        self._order.batches = rows
-        for batch in self._loader:
-            if isinstance(batch, str):
-                raise RunError(batch)
+        """Photographs uint8 on the device, one batch for each list of rows. Raises RunError as Decoders do."""
+        for batch in self._decoders.decoded([[self._paths[row] for row in chosen] for chosen in rows]):
             yield torch.from_numpy(batch).to(self.device)
 
 
 class _Order:
-    """Which rows the next pass of the loader takes."""
+    """Which photographs the next pass of the loader takes, by their paths."""
 
     def __init__(self) -> None:
-        self.batches: list[list[int]] = []
+        self.batches: list[list[str]] = []
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[str]]:
         return iter(self.batches)
 
     def __len__(self) -> int:
@@ -118,18 +140,14 @@ class _Order:
 
 
 class _Files(Dataset[Any]):
-    """Photographs by number, decoded when asked for; for one that cannot be read, the error in words."""
+    """Photographs by path, decoded when asked for; for one that cannot be read, the error in words."""
 
-    def __init__(self, paths: Sequence[str], settings: Settings) -> None:
-        self._paths = list(paths)
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, row: int) -> Pixels | str:
+    def __getitem__(self, path: str) -> Pixels | str:
         try:
-            return decoding.decode(self._paths[row], self._settings)
+            return decoding.decode(path, self._settings)
         except Unreadable as error:
             # An exception with more than a text does not get through the loader in one piece.
             return str(error)

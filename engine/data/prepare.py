@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine import machine
 from engine.data.augment import Augmentation, build_augmentations
-from engine.data.decoded_live import DecodedLive, LivePart
+from engine.data.decoded_live import DecodedLive, Decoders, LivePart
 from engine.data.files import size_text
 from engine.data.info import DataInfo, Loaded, Part, Place
 from engine.data.normalise import Normalise, TrainedWith, fixed, statistics
@@ -219,6 +219,8 @@ class _Placement:
         ready = sum(part.inputs.numel() * 4 for part in parts)
         self._ready = ready <= (limit if resident_bytes is None else resident_bytes)
         self.notes: tuple[str, ...] = ()
+        # All parts of a set are alike.
+        self._decoders = Decoders(loaded.train.settings) if isinstance(loaded.train, LivePart) else None
         if self._streams and not isinstance(loaded.train, LivePart):
             where = "the cache" if loaded.train.stored else "the machine's memory"
             self.notes = (
@@ -237,7 +239,14 @@ class _Placement:
         last, classes = not self._info.image, self._info.outputs
         if isinstance(part, LivePart):
             return DecodedLive(
-                part, index, targets, self._normalise, augmentations, classes=classes, device=self._device
+                part,
+                index,
+                targets,
+                self._normalise,
+                augmentations,
+                classes=classes,
+                device=self._device,
+                decoders=self._decoders,
             )
         if self._streams:
             return Streamed(

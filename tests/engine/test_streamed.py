@@ -221,6 +221,23 @@ def test_photographs_that_the_cache_cannot_hold_come_from_workers_with_the_same_
     assert not any(worker.is_running() and worker.status() != "zombie" for worker in workers)
 
 
+def workers_of_this_process() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_one_set_of_workers_decodes_all_parts_and_one_that_is_killed_ends_the_run_in_words(place, monkeypatch):
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", "0")
+    monkeypatch.setattr(decoded_live, "MOST_WORKERS", 1)
+    live = prepared('ImageFolder("sorted", size=24)', place)
+    for part in (live.train, live.val, live.test, live.train):
+        assert sum(len(batch.inputs) for batch in part.ordered(4)) == len(part)
+        (worker,) = workers_of_this_process()
+    worker.kill()
+    with pytest.raises(RunError, match="was ended, probably because memory was short"):
+        list(live.val.ordered(4))
+    assert sum(len(batch.inputs) for batch in live.val.ordered(4)) == len(live.val)
+
+
 def gone(pids: list[int], seconds: float) -> bool:
     """Whether all of these processes end within so many seconds; one that nobody has waited for yet has ended."""
 
