@@ -296,6 +296,15 @@ def _reserved(folder: Path) -> int:
         return 0
 
 
+def abandoned(kind: str) -> Iterator[Path]:
+    """Unfinished folders of a kind that nobody is at any more: for a step of the loop each is kept from others."""
+    for entry in entries():
+        if entry.unfinished and entry.folder.parent.name == kind:
+            with _kept_from_others(entry.folder) as unused:
+                if unused:
+                    yield entry.folder
+
+
 def make_room(wanted: int) -> bool:
     """Remove what was left unfinished, which nobody can use, and then the least recently used entries, as many as it
     takes for `wanted` more bytes; False where they cannot be had within the bound and on the disk. What is in use

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
@@ -30,6 +33,7 @@ from engine.errors import RunError
 from engine.machine import processors
 
 MOST_WORKERS = 8
+LOOK_SECONDS = 1.0  # between two looks at whether the workers are still there
 PARENT_SECONDS = 1.0  # between two looks of a worker at whether the training is still there
 
 
@@ -49,11 +53,15 @@ class Decoders:
         self._settings = settings
         self._order = _Order()
         self._loader: DataLoader[Any] | None = None
-        self._passes = 0
+        self._workers: list[BaseProcess] = []
+        self._pass: _Pass | None = None
 
     def decoded(self, batches: list[list[str]]) -> Iterator[Pixels]:
         """Photographs (n, C, size, size), one array for each of the batches of paths. Raises RunError for a file that
         cannot be read any more, and where a worker was killed."""
+        if self._pass is not None:
+            self._pass.leave()
+        self._order.batches = batches
         if self._loader is None:
             self._loader = DataLoader(
                 _Files(self._settings),
@@ -66,20 +74,74 @@ class Decoders:
                 # Of its own: the loader draws a number from it, and dropout draws from the process's.
                 generator=torch.Generator(),
             )
-        self._passes += 1
-        this, self._order.batches = self._passes, batches
+            before = set(multiprocessing.active_children())
+            iter(self._loader)  # which begins them
+            self._workers = [child for child in multiprocessing.active_children() if child not in before]
+        this = self._pass = _Pass(self._loader)
         try:
-            for batch in self._loader:
+            while (batch := this.next(self._workers)) is not None:
                 if isinstance(batch, str):
                     raise RunError(batch)
-                assert this == self._passes, "another pass has taken the workers over"
                 yield batch
         except RuntimeError as error:
-            self._loader = None
+            self.close()
             raise RunError(
                 f"a process that decodes photographs was ended, probably because memory was short ({error}); let the "
                 "cache hold the set, so that there are none (LAYERLAB_CACHE_GIB), or take a smaller batch_size or size="
             ) from error
+        finally:
+            this.leave()
+
+    def close(self) -> None:
+        """End the workers; the next pass begins others."""
+        for worker in self._workers:
+            worker.kill()
+        self._loader, self._workers = None, []
+
+
+class _Pass:
+    """What the loader gives, fetched by a thread: a worker that is killed as it hands over a batch leaves whoever reads
+    it waiting for the rest for good, and that shall not be the training."""
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self._arrived: queue.Queue[Pixels | str | BaseException | None] = queue.Queue(1)
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._fetch, args=(loader,), name="layerlab-decoded", daemon=True)
+        self._thread.start()
+
+    def _fetch(self, loader: DataLoader[Any]) -> None:
+        try:
+            for batch in loader:
+                if not self._hand_over(batch):
+                    return
+        except BaseException as error:
+            self._hand_over(error)
+        else:
+            self._hand_over(None)
+
+    def _hand_over(self, what: Pixels | str | BaseException | None) -> bool:
+        while not self._left.is_set():
+            with suppress(queue.Full):
+                self._arrived.put(what, timeout=LOOK_SECONDS)
+                return True
+        return False
+
+    def next(self, workers: Sequence[BaseProcess]) -> Pixels | str | None:
+        """The next batch; None where there is none any more. Raises RuntimeError where one of the workers has ended."""
+        while True:
+            with suppress(queue.Empty):
+                found = self._arrived.get(timeout=LOOK_SECONDS)
+                if isinstance(found, BaseException):
+                    raise RuntimeError(str(found)) from found
+                return found
+            ended = next((worker for worker in workers if not worker.is_alive()), None)
+            if ended is not None and self._arrived.empty():
+                raise RuntimeError(f"process {ended.pid}, exit code {ended.exitcode}")
+
+    def leave(self) -> None:
+        """Take nothing any more; the loader can be asked for another pass."""
+        self._left.set()
+        self._thread.join(timeout=10 * LOOK_SECONDS)
 
 
 class DecodedLive(Resident):

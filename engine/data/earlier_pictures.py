@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from engine.data import cache_folder
 from engine.data.decoding import Pixels, Settings
 from engine.data.picture_entry import KIND, MARK, Writing, key_of, mapped, read_index
 from engine.errors import RequestError
+
+NOTED_SECONDS = 30.0  # of decoding, between two notes of how far it has come
 
 
 class Begun:
@@ -51,9 +54,10 @@ class Begun:
             held.close()
         return best
 
-    def move(self, folder: Path) -> Writing:
+    def move(self, folder: Path, settings: Settings) -> Writing:
         """Its pictures into a folder that is being made, and what is known of them; nothing where another process was
-        faster."""
+        faster. Raises OSError where the folder cannot be written to."""
+        self._found.write(folder, settings, pictures=True, begun=True)
         try:
             os.rename(self._held.folder / "pictures", folder / "pictures")
         except OSError:
@@ -110,6 +114,39 @@ class Earlier:
             cache_folder.throw_away(KIND, self._begun[0])
 
 
+class Notes:
+    """Now and then notes what was decoded into a folder, pictures and all: a kill costs what came since."""
+
+    def __init__(self, folder: Path, settings: Settings, pictures: BinaryIO) -> None:
+        self._folder, self._settings, self._pictures = folder, settings, pictures
+        self._noted = time.monotonic()
+
+    def take(self, found: Writing) -> None:
+        """Note it, where it is time to. Raises OSError."""
+        if time.monotonic() - self._noted < NOTED_SECONDS or not found.sums:
+            return
+        self._pictures.flush()
+        os.fsync(self._pictures.fileno())
+        begun = Writing(found.sums, found.marks, misnamed=found.misnamed)
+        begun.write(self._folder, self._settings, pictures=True, begun=True)
+        self._noted = time.monotonic()
+
+
+def take_up(settings: Settings) -> None:
+    """Make entries of what decoding had noted that was killed, as of what a stop leaves."""
+    for folder in cache_folder.abandoned(KIND):
+        with contextlib.suppress(*cache_folder.DAMAGED):
+            rows = read_index(folder, settings, 1 << 62)["rows"]
+            row_bytes = {"pictures": int(np.prod(settings.shape)), "sums": 16 * settings.shape[0], "marks": MARK}
+            # More of each may have been written than was noted, never less.
+            if all((folder / name).stat().st_size >= rows * size for name, size in row_bytes.items()):
+                for name, size in row_bytes.items():
+                    os.truncate(folder / name, rows * size)
+                known = (folder / "marks").read_bytes()
+                marks = [known[at : at + MARK] for at in range(0, len(known), MARK)]
+                cache_folder.settle(folder, key_of(settings, marks))
+
+
 def keep_begun(folder: Path, found: Writing, settings: Settings) -> bool:
     """Make an entry of what was decoded into `folder` until now: the next time goes on from there. Whether that could
     be; whatever is wrong with the cache is not worth a word, then it begins anew."""
@@ -127,10 +164,10 @@ def keep_begun(folder: Path, found: Writing, settings: Settings) -> bool:
 
 
 def _entries(settings: Settings) -> Iterator[tuple[cache_folder.Hold, dict[str, Any], bytes]]:
-    """All entries of these settings that have pictures, the one used last first: held, with their index and marks.
+    """All finished entries of these settings that have pictures, the one used last first: held, with index and marks.
     Whoever goes through them closes the holds."""
     for entry in reversed(cache_folder.entries()):
-        if entry.folder.parent.name != KIND:
+        if entry.unfinished or entry.folder.parent.name != KIND:
             continue
         try:
             held = cache_folder.hold(KIND, entry.folder.name, used=False)

@@ -21,7 +21,7 @@ import numpy as np
 from engine.data import cache_folder, decoding
 from engine.data.decoding import Pixels, Settings, Unreadable, shown
 from engine.data.directories import NAMED
-from engine.data.earlier_pictures import Begun, Earlier, keep_begun
+from engine.data.earlier_pictures import Begun, Earlier, Notes, keep_begun, take_up
 from engine.data.files import size_text
 from engine.data.folders import Listing
 from engine.data.info import Place
@@ -180,6 +180,7 @@ def _stored(
     """Decode into a new entry of so many bytes at most, which takes the place of what is `stale`; None where there is
     no room for it. Raises OSError where the cache cannot be written to."""
     note = ""
+    take_up(settings)
     with Earlier(settings, marks) as earlier:
         begun = Begun.of(settings, marks)
         there, again = (begun.bytes, len(earlier) - begun.rows) if begun else (0, len(earlier))
@@ -219,11 +220,14 @@ def _made(
     """Decode into the `room` that is reserved, after what was `begun`; rows that an earlier entry has are taken from
     there. Raises OSError where the cache cannot be written to."""
     with cache_folder.making(KIND, key, room) as folder:
-        found = Writing() if begun is None else begun.move(folder)
+        found = Writing() if begun is None else begun.move(folder, settings)
         taken = len(found.sums)
         try:
             with open(folder / "pictures", "ab") as file:
-                _gather(found, listing, settings, place, marks, gone, skip=skip, into=file, earlier=earlier)
+                notes = Notes(folder, settings, file)
+                _gather(
+                    found, listing, settings, place, marks, gone, skip=skip, into=file, earlier=earlier, notes=notes
+                )
         except OSError:
             raise
         except BaseException:  # KeyboardInterrupt, too
@@ -246,7 +250,7 @@ def _undecoded(
 ) -> Decoded:  # fmt: skip
     """Look at every photograph once, for those that cannot be read and for mean and deviation, and keep only that."""
     found = Writing()
-    _gather(found, listing, settings, place, marks, gone, skip=skip, into=None, earlier=None)
+    _gather(found, listing, settings, place, marks, gone, skip=skip, into=None, earlier=None, notes=None)
     try:
         if (room := cache_folder.reserve(KIND, len(listing.files) * 128 + 4096)) is not None:
             with cache_folder.making(KIND, f"{key}-live", room) as folder:
@@ -259,7 +263,7 @@ def _undecoded(
 
 def _gather(
     found: Writing, listing: Listing, settings: Settings, place: Place, marks: list[bytes], gone: dict[int, str], *,
-    skip: bool, into: BinaryIO | None, earlier: Earlier | None,
+    skip: bool, into: BinaryIO | None, earlier: Earlier | None, notes: Notes | None,
 ) -> None:  # fmt: skip
     """Decode every photograph behind those that are `found`, in the order of the listing, a few at once. Where it
     raises, `found` tells how far it came."""
@@ -293,6 +297,8 @@ def _gather(
             found.marks.append(marks[position])
             if into is not None:
                 into.write(pixels.data)
+            if notes is not None:
+                notes.take(found)
         place.report("decoding photographs", position + 1, total)
     if not found.sums:
         raise RequestError(

@@ -78,11 +78,18 @@ class Writing:
     misnamed: dict[int, str] = field(default_factory=dict)  # the format of rows whose names say another one
 
     def write(self, folder: Path, settings: Settings, *, pictures: bool, begun: bool = False, reason: str = "") -> None:
-        """All of an entry but its pictures; `begun`: decoding did not come to its end. Raises OSError."""
-        np.stack(self.sums).tofile(folder / "sums")
-        (folder / "marks").write_bytes(b"".join(self.marks))
+        """All of an entry but its pictures; `begun`: decoding did not come to its end. Killed in the midst of it, it
+        leaves what was written before. Raises OSError."""
+        _replace(folder / "sums", np.stack(self.sums).tobytes())
+        _replace(folder / "marks", b"".join(self.marks))
         index = {
             "family": family(settings), "rows": len(self.sums), "left_out": self.left_out, "passing": self.passing,
             "misnamed": self.misnamed, "pictures": pictures, "begun": begun, "reason": reason,
         }  # fmt: skip
-        (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+        _replace(folder / "index.json", json.dumps(index).encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    new = path.with_name(f"{path.name}.new")
+    new.write_bytes(content)
+    os.replace(new, path)

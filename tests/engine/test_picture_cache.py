@@ -7,6 +7,7 @@ import json
 import mmap
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ import torch
 
 from engine.calls import parse_call
 from engine.check import check
-from engine.data import cache_folder, decoding
+from engine.data import cache_folder, decoding, earlier_pictures
 from engine.data.cache_folder import entries, hold, make_room, making
 from engine.data.decoded_live import LivePart
 from engine.data.info import Place
@@ -27,7 +28,7 @@ from engine.data.sources import build_source
 from engine.errors import RequestError
 from tests.engine.pictures import image_folder, save
 from tests.engine.training import experiment
-from tests.faults.processes import at_once, in_a_fork, obey_permissions, read_only
+from tests.faults.processes import FORK, at_once, in_a_fork, obey_permissions, read_only
 
 SOURCE = 'ImageFolder("pets", size=16)'
 
@@ -107,6 +108,64 @@ def test_decoding_goes_on_where_it_was_stopped(place, error):
     assert decoded == 3
     assert torch.equal(again.train.inputs, whole)
     assert [entry.folder for entry in entries()] == [entry_of(again)]  # what the stop left is gone
+
+
+def killed_at(place, rows, noted):
+    """Decode in a process that is killed there, and notes how far it is so often."""
+
+    def progress(text, done, total):
+        if text == "decoding photographs" and done == rows:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def act():
+        earlier_pictures.NOTED_SECONDS = noted
+        load(Place(place.folder, progress=progress))
+
+    process = FORK.Process(target=act)
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("noted", "kept"), [(0.0, 7), (100.0, 4)])
+def test_decoding_that_is_killed_goes_on_from_what_was_noted(place, noted, kept):
+    whole = load(place)[0].train.inputs.clone()
+    shutil.rmtree(cache_folder.cache_folder())
+    with pytest.raises(Ended):
+        load(ending_at(place, 4))
+    killed_at(place, 7, noted)
+    again, decoded = load(place)
+    assert decoded == 10 - kept
+    assert torch.equal(again.train.inputs, whole)
+    assert [entry.folder for entry in entries()] == [entry_of(again)]
+
+
+@pytest.mark.parametrize("file", ["pictures", "sums", "marks", "index.json"])
+def test_what_a_kill_left_torn_is_not_used(place, file):
+    whole = load(place)[0].train.inputs.clone()
+    shutil.rmtree(cache_folder.cache_folder())
+    killed_at(place, 7, 0.0)
+    (left,) = entries()
+    (left.folder / file).write_bytes((left.folder / file).read_bytes()[:-5])
+    again, decoded = load(place)
+    assert decoded == 10
+    assert torch.equal(again.train.inputs, whole)
+
+
+def test_what_another_process_is_at_is_not_taken_up(place, monkeypatch):
+    monkeypatch.setattr(earlier_pictures, "NOTED_SECONDS", 0.0)
+    faster = []
+
+    def progress(text, done, total):
+        if text == "decoding photographs" and done == 5:
+            faster.append(load(place))
+
+    loaded, _ = load(Place(place.folder, progress=progress))
+    [(other, decoded)] = faster
+    assert decoded == 10
+    shutil.rmtree(cache_folder.cache_folder())
+    assert torch.equal(other.train.inputs, load(place)[0].train.inputs)
+    assert torch.equal(loaded.train.inputs, other.train.inputs)
 
 
 def test_a_stop_that_comes_sooner_keeps_what_an_earlier_one_left(place):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +237,29 @@ def test_one_set_of_workers_decodes_all_parts_and_one_that_is_killed_ends_the_ru
     with pytest.raises(RunError, match="was ended, probably because memory was short"):
         list(live.val.ordered(4))
     assert sum(len(batch.inputs) for batch in live.val.ordered(4)) == len(live.val)
+
+
+@pytest.mark.parametrize("thread", [False, True])
+def test_a_worker_that_is_killed_as_it_hands_over_ends_the_run_in_words(place, monkeypatch, thread):
+    """It takes the lock of the pipe with it, and half a batch is in there."""
+    monkeypatch.setenv("LAYERLAB_CACHE_GIB", "0")
+    monkeypatch.setattr(decoded_live, "MOST_WORKERS", 2)
+    live = prepared('ImageFolder("pets", size=224)', place)
+
+    def ended() -> None:
+        batches = live.train.ordered(2)
+        next(batches)
+        time.sleep(1.5)  # until what is decoded ahead waits to be taken
+        for worker in workers_of_this_process()[:1]:
+            worker.kill()
+        with pytest.raises(RunError, match="was ended, probably because memory was short"):
+            list(batches)
+
+    if thread:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(ended).result(timeout=60)
+    else:
+        ended()
 
 
 def gone(pids: list[int], seconds: float) -> bool:
