@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from engine.apart import apart
 from engine.data import decoding
 from engine.data.augment import Augmentation
 from engine.data.decoding import Pixels, Settings, Unreadable
@@ -75,7 +77,8 @@ class Decoders:
                 generator=torch.Generator(),
             )
             before = set(multiprocessing.active_children())
-            iter(self._loader)  # which begins them
+            # Which begins them. In a main thread torch would have it interrupted, whatever it does, where one ends.
+            apart(partial(iter, self._loader))
             self._workers = [child for child in multiprocessing.active_children() if child not in before]
         this = self._pass = _Pass(self._loader)
         try:
@@ -84,6 +87,7 @@ class Decoders:
                     raise RunError(batch)
                 yield batch
         except RuntimeError as error:
+            this.abandon()
             self.close()
             raise RunError(
                 f"a process that decodes photographs was ended, probably because memory was short ({error}); let the "
@@ -106,6 +110,7 @@ class _Pass:
     def __init__(self, loader: DataLoader[Any]) -> None:
         self._arrived: queue.Queue[Pixels | str | BaseException | None] = queue.Queue(1)
         self._left = threading.Event()
+        self._lost = False
         self._thread = threading.Thread(target=self._fetch, args=(loader,), name="layerlab-decoded", daemon=True)
         self._thread.start()
 
@@ -139,9 +144,15 @@ class _Pass:
                 raise RuntimeError(f"process {ended.pid}, exit code {ended.exitcode}")
 
     def leave(self) -> None:
-        """Take nothing any more; the loader can be asked for another pass."""
+        """Take nothing any more, and wait until the loader can be asked for another pass."""
         self._left.set()
-        self._thread.join(timeout=10 * LOOK_SECONDS)
+        if not self._lost:
+            self._thread.join()
+
+    def abandon(self) -> None:
+        """Take nothing any more, of a loader that may never answer."""
+        self._left.set()
+        self._lost = True
 
 
 class DecodedLive(Resident):

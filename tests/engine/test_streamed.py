@@ -239,7 +239,7 @@ def test_one_set_of_workers_decodes_all_parts_and_one_that_is_killed_ends_the_ru
     assert sum(len(batch.inputs) for batch in live.val.ordered(4)) == len(live.val)
 
 
-@pytest.mark.parametrize("thread", [False, True])
+@pytest.mark.parametrize("thread", [pytest.param(False, marks=pytest.mark.soak), True])
 def test_a_worker_that_is_killed_as_it_hands_over_ends_the_run_in_words(place, monkeypatch, thread):
     """It takes the lock of the pipe with it, and half a batch is in there."""
     monkeypatch.setenv("LAYERLAB_CACHE_GIB", "0")
