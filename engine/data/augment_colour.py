@@ -18,8 +18,13 @@ from engine.errors import RequestError
 class ColorJitter(Augmentation):
     """Change brightness, contrast, saturation and hue at random, in an order that is drawn for each image.
 
-    A number b is the range from max(0, 1 - b) to 1 + b of factors, for `hue` from -b to b of the colour circle (0 to
-    0.5); two numbers are (lowest, highest). Saturation and hue leave grey images as they are. As torchvision's.
+    Saturation and hue leave grey images as they are. As torchvision's.
+
+    Args:
+        brightness: b for factors from max(0, 1 - b) to 1 + b, or (lowest, highest)
+        contrast: the same, of the distance from the image's mean grey
+        saturation: the same, of the distance from grey
+        hue: h for turns from -h to h of the colour circle, at most 0.5, or (lowest, highest)
     """
 
     brightness: float | tuple[float, float] = 0
@@ -81,8 +86,11 @@ class ColorJitter(Augmentation):
 class GaussianNoise(Augmentation):
     """Add normal noise to every value, with standard deviation `std`.
 
-    For images `std` is a share of the brightest value (pixels are in [0, 1]), added before normalisation and not
-    clipped; for tables it is in standard deviations of the column, added after it.
+    On images it is added before normalisation and not clipped, on tables after it.
+
+    Args:
+        std: for images a share of the brightest value (pixels are in [0, 1]), for tables in standard deviations of the
+            column
     """
 
     std: float

@@ -18,9 +18,13 @@ from engine.errors import RequestError
 class RandomErasing(Augmentation):
     """Paint a random rectangle of the image over, with probability `p`.
 
-    `scale` is the range of its share of the area, `ratio` of height by width; `value` is a number, one for each
-    channel, or 'random' for normal noise. Values are pixels in [0, 1], before normalisation. Zhong et al., "Random
-    Erasing Data Augmentation", https://arxiv.org/abs/1708.04896
+    Zhong et al., "Random Erasing Data Augmentation", https://arxiv.org/abs/1708.04896
+
+    Args:
+        p: the probability
+        scale: the range of its share of the area
+        ratio: the range of its height by its width
+        value: a number, one for each channel, or 'random' for normal noise: pixels in [0, 1], before normalisation
     """
 
     p: float = 0.5

@@ -17,7 +17,12 @@ from engine.errors import RequestError
 
 @dataclass(frozen=True)
 class RandomCrop(Augmentation):
-    """Cut a window of `size` pixels from a random place of the image, after black padding on all sides."""
+    """Cut a window from a random place of the image, after black padding on all sides.
+
+    Args:
+        size: pixels of the window, or (height, width); the image's own size keeps the network as it is
+        padding: pixels on each side
+    """
 
     size: int | tuple[int, int]
     padding: int = 0
@@ -36,9 +41,11 @@ class RandomCrop(Augmentation):
         """(C, size, size). Raises RequestError where the window is larger than the padded image."""
         window, padded = self._window(), (shape[1] + 2 * self.padding, shape[2] + 2 * self.padding)
         if window[0] > padded[0] or window[1] > padded[1]:
+            own = shape[1] if shape[1] == shape[2] else (shape[1], shape[2])
             raise RequestError(
                 f"RandomCrop: a window of {window[0]}x{window[1]} does not fit into images of "
-                f"{shape[1]}x{shape[2]} with padding={self.padding}"
+                f"{shape[1]}x{shape[2]} with padding={self.padding}; a window of their own size, "
+                f"RandomCrop({own}, padding={self.padding}), does"
             )
         return (shape[0], *window)
 
@@ -76,7 +83,11 @@ class _Flip(Augmentation):
 
 @dataclass(frozen=True)
 class RandomHorizontalFlip(_Flip):
-    """Mirror the image, left to right, with probability `p`."""
+    """Mirror the image, left to right, with probability `p`.
+
+    Args:
+        p: the probability
+    """
 
     p: float = 0.5
 
@@ -88,7 +99,11 @@ class RandomHorizontalFlip(_Flip):
 
 @dataclass(frozen=True)
 class RandomVerticalFlip(_Flip):
-    """Mirror the image, top to bottom, with probability `p`."""
+    """Mirror the image, top to bottom, with probability `p`.
+
+    Args:
+        p: the probability
+    """
 
     p: float = 0.5
 
@@ -102,7 +117,11 @@ class RandomVerticalFlip(_Flip):
 class RandomRotation(Augmentation):
     """Turn the image about its centre by an angle between -degrees and +degrees, or between two angles.
 
-    Angles count counter-clockwise, as torchvision's do; corners that come in from outside are black.
+    Corners that come in from outside are black.
+
+    Args:
+        degrees: the largest angle, or (lowest, highest), counter-clockwise as torchvision's
+        interpolation: 'bilinear' mixes neighbouring pixels, 'nearest' takes one of them
     """
 
     degrees: float | tuple[float, float]
@@ -126,9 +145,14 @@ class RandomRotation(Augmentation):
 class RandomAffine(Augmentation):
     """Shear, turn, scale and move the image at random, about its centre; what comes in from outside is black.
 
-    `degrees`: turned by -degrees to +degrees, or between two angles, clockwise. `translate=(0.1, 0.2)`: moved by at
-    most these shares of width and height, in whole pixels. `scale=(0.8, 1.2)`: the range of sizes. `shear`: an angle
-    along x between -shear and +shear, (lowest, highest), or those of x and y in four numbers. As torchvision's.
+    As torchvision's.
+
+    Args:
+        degrees: turned by at most this angle, or (lowest, highest), clockwise
+        translate: moved by at most these shares of width and height, in whole pixels, such as (0.1, 0.2)
+        scale: the range of sizes, such as (0.8, 1.2)
+        shear: the largest angle along x, (lowest, highest), or those of x and y in four numbers
+        interpolation: 'bilinear' mixes neighbouring pixels, 'nearest' takes one of them
     """
 
     degrees: float | tuple[float, float]

@@ -24,8 +24,11 @@ class MixUp(Augmentation):
     """Mix a sample with another one of the batch: share x sample + (1 - share) x other, targets alike, with
     probability `p`.
 
-    The share is Beta(alpha, alpha): near 0 or 1 where alpha is small, even at 1. Zhang et al., "mixup: Beyond Empirical
-    Risk Minimization", https://arxiv.org/abs/1710.09412
+    Zhang et al., "mixup: Beyond Empirical Risk Minimization", https://arxiv.org/abs/1710.09412
+
+    Args:
+        alpha: the share is Beta(alpha, alpha): near 0 or 1 where alpha is small, even at 1
+        p: the probability
     """
 
     alpha: float = 1.0
@@ -58,6 +61,10 @@ class CutMix(Augmentation):
     The rectangle has 1 - share of the area, with a share of Beta(alpha, alpha), about a point drawn evenly; what is
     beyond the edge is cut off. Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with
     Localizable Features", https://arxiv.org/abs/1905.04899
+
+    Args:
+        alpha: the share is Beta(alpha, alpha): near 0 or 1 where alpha is small, even at 1
+        p: the probability
     """
 
     alpha: float = 1.0

@@ -20,8 +20,13 @@ TRIES = 10  # windows that are drawn before the one in the centre is taken, as t
 class RandomResizedCrop(Augmentation):
     """Cut a window of random size and shape from the image and bring it to `size`, the image's own unless given.
 
-    `scale` is the range of its share of the area, `ratio` of width by height (drawn evenly in its logarithm). Scaling
-    is antialiased where it makes smaller, as torchvision's `resized_crop(antialias=True)`.
+    Scaling is antialiased where it makes smaller, as torchvision's `resized_crop(antialias=True)`.
+
+    Args:
+        size: pixels that come out, or (height, width); the image's own unless given
+        scale: the range of its share of the area
+        ratio: the range of its width by its height, drawn evenly in its logarithm
+        interpolation: 'bilinear' mixes neighbouring pixels, 'nearest' takes one of them
     """
 
     size: int | tuple[int, int] | None = None

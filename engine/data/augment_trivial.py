@@ -41,6 +41,10 @@ class TrivialAugment(Augmentation):
     posterize, solarize, autocontrast, equalize. On images of bytes torchvision rounds to whole levels after each, and
     Posterize keeps the upper bits, 192/255 of white with two of them, where on floats it is 0.75. Müller and Hutter,
     "TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation", https://arxiv.org/abs/2103.10158
+
+    Args:
+        num_magnitude_bins: how many strengths there are to draw from
+        interpolation: 'bilinear' mixes neighbouring pixels, 'nearest' takes one of them
     """
 
     num_magnitude_bins: int = 31

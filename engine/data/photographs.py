@@ -129,11 +129,17 @@ def _part(decoded: picture_cache.Decoded, kept: Listing, rows: slice, settings: 
 class ImageFolder(Photographs):
     """Photographs in a folder a class, such as `pets/cat/1.jpg`; or in train, validation and test folders of these.
 
-    `path` is seen from the current folder or the data folder. Every photograph becomes `size` x `size` pixels:
-    resize="short" scales its short side to `resize_size` (`size` unless given) and cuts the centre out, "squash" scales
-    both sides, "pad" scales the long side and puts black beside it. colour=False makes it grey. A file that cannot be
-    read, or a class without photographs, is an error, or with on_error="skip" left out and told. Parts are understood
-    by their names: train or training beside val, valid or validation, and test or testing, as in `training_set`.
+    Parts are understood by their names: train or training beside val, valid or validation, and test or testing, as in
+    `training_set`. A class without photographs counts as what cannot be read.
+
+    Args:
+        path: the folder, seen from the current folder or the data folder
+        size: width and height of every photograph, in pixels
+        resize: 'short' scales the short side to `resize_size` and cuts the centre out, 'squash' scales both sides,
+            'pad' scales the long side and puts black beside it
+        resize_size: what the short side is scaled to before the centre is cut out; `size` unless given
+        colour: False makes them grey
+        on_error: 'skip' leaves out what cannot be read, and tells what that was; 'raise' names the first and stops
     """
 
     path: str
@@ -150,11 +156,20 @@ class ImageFolder(Photographs):
 
 @dataclass(frozen=True)
 class LabelledFiles(Photographs):
-    """Photographs in one folder whose names hold their class, such as `cat.0.jpg`, as Dogs vs. Cats comes.
+    """Photographs in one folder whose names hold their class, such as `cat.0.jpg` and `dog.0.jpg`.
 
-    `pattern` says how they are called: {label} is the class, {id} a text that begins with a digit where there is one,
-    any other name in braces any text. The rest is as for ImageFolder; a photograph whose name is not like the pattern
-    is an error, or with on_error="skip" left out.
+    A photograph whose name is not like the pattern counts as what cannot be read.
+
+    Args:
+        path: the folder, seen from the current folder or the data folder
+        pattern: how they are called: {label} is the class, {id} a text that begins with a digit where there is one, any
+            other name in braces any text
+        size: width and height of every photograph, in pixels
+        resize: 'short' scales the short side to `resize_size` and cuts the centre out, 'squash' scales both sides,
+            'pad' scales the long side and puts black beside it
+        resize_size: what the short side is scaled to before the centre is cut out; `size` unless given
+        colour: False makes them grey
+        on_error: 'skip' leaves out what cannot be read, and tells what that was; 'raise' names the first and stops
     """
 
     path: str

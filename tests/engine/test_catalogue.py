@@ -328,3 +328,10 @@ def test_validate_keeps_given_sizes_and_canonical_drops_them() -> None:
     assert (str(short.networks["model"].init), str(short.optimizer)) == ("kaiming_normal_()", "SGD(lr=0.01)")
     assert catalogue.canonical(short) == short
     assert parse_experiment(short.to_toml()) == short
+
+
+@pytest.mark.parametrize("kind", ["sources", "augmentations"])
+def test_every_argument_of_photographs_and_augmentations_is_explained(kind: str) -> None:
+    for entry in catalogue.entries(kind).values():
+        if kind == "augmentations" or entry.name in ("ImageFolder", "LabelledFiles"):
+            assert [parameter.name for parameter in entry.parameters if not parameter.doc] == [], entry.name
