@@ -96,7 +96,10 @@ def _joined(blocks: list[str]) -> str:
 
 
 def _head(experiment: Experiment) -> str:
-    return f"# {escape(experiment.name)}: {escape(str(experiment.data.source))}, {escape(str(experiment.optimizer))}\n"
+    first = f"# {escape(experiment.name)}: {escape(str(experiment.data.source))}, {escape(str(experiment.optimizer))}\n"
+    if not experiment.data.cache_features:
+        return first
+    return f"{first}# What is frozen is computed in every epoch here; a run with cache_features computes it once.\n"
 
 
 def _imports(report: Report) -> str:
