@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tui.compare import best_column, differences, is_layers, layer_differences, metric_names, value_of
-from tui.output import MISSING, add_row, console, difference, duration, metric, table, write
+from tui.output import MISSING, add_row, console, count, difference, duration, metric, table, write
 from tui.safe import safe
 
 if TYPE_CHECKING:
@@ -52,7 +52,13 @@ def metric_rows(views: Sequence[RunView]) -> Rows:
         rows.append([name, *cells])
     bests = [view.best or view.last for view in views]
     rows.append(["best epoch", *(str(best["epoch"]) if best else MISSING for best in bests)])
+    rows.append(["parameters", *(count(view.started.get("parameters")) for view in views)])
     rows.append(["a training epoch", *(duration(view.seconds_per_epoch) for view in views)])
+    epochs = [sum(sum(row.seconds.values()) for row in view.history) if view.history else None for view in views]
+    rows.append(["time", *(duration(seconds) for seconds in epochs)])
+    if any(view.features for view in views):
+        # All that they ran, with what was prepared before the epochs.
+        rows.append(["with preparation", *(duration(view.seconds or None) for view in views)])
     return rows
 
 

@@ -241,6 +241,7 @@ def show_results(views: Sequence[RunView]) -> None:
     """The runs side by side: best metrics, size, time."""
     from tui.compare import is_main, metric_names, value_of
     from tui.output import add_row, console, count, duration, metric, table, write
+    from tui.record import features_text
 
     names = metric_names([(view.best or view.last or {}).get("metrics", {}) for view in views])
     # What is not a main metric, and the training part, are for `show`: here a line should fit the terminal.
@@ -262,3 +263,6 @@ def show_results(views: Sequence[RunView]) -> None:
     console().print(drawn)
     for view in views:
         write(f"{view.name}: {view.path}")
+        if view.features is not None:
+            # The time above is that of the epochs.
+            write(f"cached features: {features_text(view.features)}")
