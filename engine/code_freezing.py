@@ -63,7 +63,8 @@ class Freezing:
 
     @cached_property
     def thawed(self) -> dict[int, tuple[str, ...]]:
-        """With which epochs what begins to train, layers without parameters included."""
+        """With which epochs what begins to train: beginnings of names of parameters, and layers without any by their
+        paths with a dot behind."""
         found = {}
         for epoch in sorted({int(rule.begins) for _, rule in self._rules if 1 < rule.begins < NEVER}):
             without = (f"{path}." for path, begins in self._still() if begins == epoch)
@@ -104,7 +105,7 @@ class Freezing:
         ]
 
     def thaw_lines(self) -> list[str]:
-        """The table of what is thawed, for `thawed_lines` and what the optimizer is made of; nothing without any."""
+        """The table of what is thawed, for the loop and for what the optimizer is made of; nothing without any."""
         if not self.thawed:
             return []
         rows = [f"    {epoch}: {_tuple(names)}," for epoch, names in self.thawed.items()]

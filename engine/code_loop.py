@@ -83,8 +83,8 @@ def _set_training(recipe: Recipe) -> str:
         return f"{_SET_TRAINING}\n\nset_training(network)"
     paths = ", ".join(f'"{path}"' for path in recipe.still)
     return (
-        f"# Frozen layers without parameters.\nstill = [{paths}]\n{_SET_TRAINING}"
-        "    for path in still:\n        model.get_submodule(path).eval()\n\n\nset_training(network)"
+        f"# Frozen layers without parameters.\nfrozen_layers = [{paths}]\n{_SET_TRAINING}"
+        "    for path in frozen_layers:\n        model.get_submodule(path).eval()\n\n\nset_training(network)"
     )
 
 
@@ -99,7 +99,11 @@ def _thaw(recipe: Recipe) -> list[str]:
     """What begins to train with an epoch."""
     if not recipe.thaws:
         return []
-    still = ['    still = [path for path in still if f"{path}." not in THAWED[epoch]]'] if recipe.still else []
+    still = (
+        ['    frozen_layers = [path for path in frozen_layers if f"{path}." not in THAWED[epoch]]']
+        if recipe.still
+        else []
+    )
     return [*_THAW.splitlines(), *still, "    set_training(network)"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tui.widgets.lines import Line, Span, fit, line
@@ -77,8 +78,10 @@ def cell(top: Pixel, bottom: Pixel | None, colours: bool) -> Span:
     return "▀", upper if bottom is None else f"{upper} on " + "#{:02x}{:02x}{:02x}".format(*bottom)
 
 
+@lru_cache(maxsize=32)
 def shrunk(sample: Sample, across: int) -> list[list[Pixel]]:
-    """The picture with `across` pixels a row and as many rows as keep its form: each the mean of what it covers."""
+    """The picture with `across` pixels a row and as many rows as keep its form: each the mean of what it covers. It is
+    remembered: pictures are drawn at every key, and change seldom."""
     # Here, for nothing imports numpy before the first frame; photographs have too many pixels for Python alone.
     import numpy as np
 
