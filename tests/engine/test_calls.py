@@ -181,10 +181,10 @@ def test_what_is_no_call_is_refused_by_name_and_column(text: str, position: int,
     ids=range(13),
 )
 def test_hostile_texts_are_refused_at_once(text: str) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(CallError) as caught:
         parse_call(text)
-    assert time.perf_counter() - start < 2
+    assert time.thread_time() - start < 2
     assert len(str(caught.value)) < 500
 
 

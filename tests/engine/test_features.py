@@ -158,7 +158,10 @@ def test_frozen_layers_without_parameters_belong_to_what_is_cached_as_they_are_t
 
 @pytest.mark.parametrize(
     "backbone",
-    ["Backbone('resnet18', weights=None, frozen='all')", "Backbone('shufflenet_v2_x0_5', None, frozen='all')"],
+    [
+        pytest.param("Backbone('resnet18', weights=None, frozen='all')", marks=pytest.mark.soak),
+        "Backbone('shufflenet_v2_x0_5', None, frozen='all')",
+    ],
 )
 def test_a_backbone_trains_on_features_as_it_does_live(tmp_path: Path, backbone: str) -> None:
     spec = described((backbone,), pictures(tmp_path), batch_size=8)

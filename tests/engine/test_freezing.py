@@ -141,14 +141,19 @@ def test_frozen_layers_have_no_gradients_and_keep_their_numbers_until_they_are_t
     session = make_session(thawing())
     network = session.networks["model"]
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    looked = 0
     for event in session.run():
         if getattr(event, "epoch", 0) == 2 and event in epochs_of([event]):
+            looked += 1
+            # What trains has them at this moment.
+            assert network.get_parameter("6.weight").grad is not None
             for path in ("2", "4"):
                 module = network.get_submodule(path)
                 assert all(parameter.grad is None for parameter in module.parameters())
                 # Weight decay and running statistics, too.
                 for name, tensor in module.state_dict().items():
                     assert torch.equal(tensor, before[f"{path}.{name}"]), name
+    assert looked == 1
     assert not torch.equal(network.get_parameter("4.weight"), before["4.weight"])
 
 

@@ -259,10 +259,10 @@ def test_any_damage_to_a_file_is_read_or_told(at: int, removed: int, inserted: s
     ids=range(13),
 )
 def test_hostile_files_are_refused_at_once(text: str) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(SpecError) as caught:
         parse_experiment(text, "mine.toml")
-    assert time.perf_counter() - start < 1.5
+    assert time.thread_time() - start < 1.5
     assert len(str(caught.value)) < 400
 
 

@@ -26,6 +26,7 @@ from engine.store.requests import send
 from engine.store.trash import delete_run, restore
 from engine.store.writer import RunWriter
 from tests.engine.run_folders import Died, Faulty, ended, experiment, new_run, started, trained_run
+from tests.watching import until
 
 
 @given(st.text(max_size=300))
@@ -205,10 +206,7 @@ def test_live_dead_and_finished_runs_are_told_apart(tmp_path):
         writer.put(started())
         writer.status("running")
         writer.put(ended(1))
-        deadline = time.monotonic() + 5
-        while summarize(path).status != "running" and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert summarize(path).status == "running"
+        until(lambda: summarize(path).status == "running")
         with pytest.raises(RequestError, match="is running; stop it"):
             delete_run(tmp_path, path.name)
         # As after a crash: the summary and the owner's record are those of a dead process.
@@ -238,13 +236,25 @@ def test_thousands_of_runs_with_damaged_ones_among_them_are_listed_quickly(tmp_p
         path = store / f"20260101T{number:06d}Z-run-aaaa"
         path.mkdir()
         (path / "summary.json").write_text(text if number % 100 else "")
-    began = time.perf_counter()
-    rows = list_runs(store)
-    seconds = time.perf_counter() - began
+
+    def parsed() -> list[object]:
+        texts = [(path / "summary.json").read_bytes() for path in sorted(store.iterdir())]
+        return [json.loads(text) for text in texts if text]
+
+    # In turn, and of each the best: what else runs on the machine slows both. Listing takes about three times as long,
+    # for it makes rows of what it reads and rebuilds the damaged ones.
+    listing, parsing = [], []
+    for _ in range(4):
+        began = time.thread_time()
+        rows = list_runs(store)
+        listing.append(time.thread_time() - began)
+        began = time.thread_time()
+        assert len(parsed()) == 2970
+        parsing.append(time.thread_time() - began)
     assert len(rows) == 3000
     assert sum(row.status == "damaged" and row.problem is not None for row in rows) == 30
     assert sum(row.status == "finished" for row in rows) == 2970
-    assert seconds < 2.0
+    assert min(listing) < 6 * min(parsing), (listing, parsing)
 
 
 def test_deleted_run_comes_back_as_it_was(tmp_path):

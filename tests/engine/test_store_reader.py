@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -24,7 +25,7 @@ from engine.store.loss_curve import MAX_CURVE
 from engine.store.reader import RunReader, RunView
 from engine.store.writer import RunWriter
 from tests.engine.run_folders import ended, new_run, progress, started, trained_run
-from tests.watching import view_of
+from tests.watching import until, view_of
 
 
 def rewrite(file: Path, data: bytes | bytearray) -> None:
@@ -143,7 +144,8 @@ def test_damaged_folders_are_views_that_say_so(tmp_path):
     began = time.monotonic()
     view = view_of(path)
     assert (view.experiment, view.environment) == (None, {})
-    assert time.monotonic() - began < 1
+    # Not a moment: only a pipe that is waited for takes so long.
+    assert time.monotonic() - began < 30
     shutil.rmtree(path)
     assert view_of(path).status == "damaged"
 
@@ -185,19 +187,12 @@ def test_killed_run_is_interrupted_and_can_be_resumed(tmp_path):
     path = new_run(tmp_path)
     process = train_in_a_process(path)
     reader = RunReader(path)
-    deadline = time.monotonic() + 5
-    while reader.view.status != "running" and time.monotonic() < deadline:
-        reader.poll()
-        time.sleep(0.05)
-    assert reader.view.status == "running"
+    until(lambda: reader.poll() and reader.view.status == "running")
     with pytest.raises(RequestError, match="is being trained by pid"):
         RunWriter(path, resume=True)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + 5
-    while reader.view.status == "running" and time.monotonic() < deadline:
-        reader.poll()
-        time.sleep(0.05)
+    until(lambda: reader.poll() and reader.view.status != "running")
     assert reader.view.status == "interrupted"
     with RunWriter(path, resume=True, resumed_step=10) as writer:
         assert reader.poll()
@@ -270,7 +265,8 @@ def test_foreign_host_with_any_clock_is_watched_not_believed(monkeypatch):
         assert owner.is_alive(foreign, beat_time) is None
     assert owner.is_alive(own(pid_namespace="pid:[1]")) is None
     now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    # Its own clock alone: any other thread of this process goes by the real one.
+    monkeypatch.setattr(owner, "time", SimpleNamespace(monotonic=lambda: now[0]))
     watch = owner.BeatWatch()
     assert not watch.is_silent(7)
     now[0] += owner.SILENT_SECONDS - 1

@@ -300,17 +300,39 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 # -- of another run ----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def pictures(tmp_path) -> Path:
+def lay_pictures(data: Path) -> Path:
     """A data folder with "pictures/cat.0.jpg" and so on: 14 of 48 × 40 pixels."""
-    folder = tmp_path / "data" / "pictures"
+    folder = data / "pictures"
     folder.mkdir(parents=True)
     draw = np.random.default_rng(5)
     for label in ("cat", "dog"):
         for number in range(7):
             array = draw.integers(0, 160 if label == "cat" else 255, (40, 48, 3), dtype=np.uint8)
             Image.fromarray(array).save(folder / f"{label}.{number}.jpg")
-    return tmp_path / "data"
+    return data
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    return lay_pictures(tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A store with one run, of a squeezenet1_1 that began at random."""
+    base = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAYERLAB_CACHE", str(base / "cache"))
+        train(fine_tuning("Backbone('squeezenet1_1', weights=None)"), base / "runs", lay_pictures(base / "data"))
+    return base / "runs"
+
+
+@pytest.fixture
+def first(made, tmp_path) -> Path:
+    """That run, in a store of one's own, to do with as one likes; `pictures` are those that it has seen."""
+    shutil.copytree(made, tmp_path / "runs")
+    (path,) = (path for path in (tmp_path / "runs").iterdir() if (path / "experiment.toml").exists())
+    return path
 
 
 def fine_tuning(*layers: str, **data):
@@ -349,9 +371,8 @@ def kept(path: Path, kind: str) -> dict[str, torch.Tensor]:
     return saved.networks["model"]
 
 
-def test_a_run_goes_on_from_the_best_weights_of_another(tmp_path, pictures):
-    store = tmp_path / "runs"
-    first = train(fine_tuning("Backbone('squeezenet1_1', weights=None)"), store, pictures)
+def test_a_run_goes_on_from_the_best_weights_of_another(tmp_path, first, pictures):
+    store = first.parent
     # Elsewhere in the network, and another split of the data.
     spec = fine_tuning("Identity()", "Backbone('squeezenet1_1', weights='run:latest')", seed=4, epochs=1)
     second = train(spec, store, pictures)
@@ -379,8 +400,8 @@ def test_a_run_goes_on_from_the_best_weights_of_another(tmp_path, pictures):
     assert torch.equal(kept(still, "step")["1.features.0.weight"], best["0.features.0.weight"])
 
 
-def test_a_run_that_cannot_give_weights_is_refused_in_words(tmp_path, pictures):
-    store = tmp_path / "runs"
+def test_a_run_that_cannot_give_weights_is_refused_in_words(tmp_path, first, pictures):
+    store = first.parent
     spec = fine_tuning("Backbone('squeezenet1_1', weights=None)")
     path = launch.prepare_run(spec, store, pictures)
 
@@ -390,12 +411,15 @@ def test_a_run_that_cannot_give_weights_is_refused_in_words(tmp_path, pictures):
 
     assert "has not begun" in words(path.name)
     assert "no run" in words("nothing-like-it")
-    train(spec, store, pictures, path=path)
-    assert f"run {path.name} has trained squeezenet1_1, not resnet18" in words(path.name, "resnet18")
+    assert f"run {first.name} has trained squeezenet1_1, not resnet18" in words(first.name, "resnet18")
     plain = train(fine_tuning("Flatten()", "Linear(classes)"), store, pictures)
     assert "has no Backbone('squeezenet1_1') in its network" in words(plain.name)
-    shutil.rmtree(path / "checkpoints")
-    assert f"run {path.name} has no checkpoint" in words(path.name)
+    assert (
+        weights_problem(stack(f"Backbone('squeezenet1_1', weights='run:{first.name}')", size=48), here(tmp_path), store)
+        is None
+    )
+    shutil.rmtree(first / "checkpoints")
+    assert f"run {first.name} has no checkpoint" in words(first.name)
     assert check(fine_tuning("Backbone('squeezenet1_1', weights='run:x9')"), Place(pictures), store).error.path == "0"
 
 
@@ -404,7 +428,8 @@ def test_a_run_whose_network_saw_other_inputs_gives_no_weights(tmp_path, picture
     store, member = tmp_path / "runs", torchvision.models.GoogLeNet_Weights.DEFAULT
     lay(hub, state_of("googlenet"), member.url.rpartition("/")[2])
     for weights, suits in (("'DEFAULT'", True), ("None", False)):
-        run = train(fine_tuning(f"Backbone('googlenet', weights={weights})", "Identity()"), store, pictures)
+        # One step is enough: it saves a checkpoint, and what its inputs were is known before.
+        run = train(fine_tuning(f"Backbone('googlenet', weights={weights})", "Identity()"), store, pictures, looks=1)
         found = stack(f"Backbone('googlenet', weights='run:{run.name}')", "Identity()")
         problem = weights_problem(found, here(tmp_path), store)
         assert (problem is None) == suits
@@ -420,8 +445,9 @@ def test_a_resume_needs_no_weights_but_its_own_and_gives_the_same_bits(tmp_path,
     stopped = train(spec, store, pictures, looks=6)
     (hub / FILE).unlink()
     train(spec, store, pictures, path=stopped, resume=True)
+    found = kept(stopped, "step")
     for name, tensor in kept(whole, "step").items():
-        assert torch.equal(tensor, kept(stopped, "step")[name]), name
+        assert torch.equal(tensor, found[name]), name
     told = [message.text for message in reader_of(whole).view.messages]
     expected = "epoch 2: features.12 is thawed, 197,184 more parameters train"
     assert told.count(expected) == 1
@@ -435,8 +461,9 @@ def test_models_that_read_the_versions_of_their_modules_can_be_saved_and_resumed
     found = stack(f"Backbone('mnasnet0_5', weights='run:{path.name}')", size=48)
     network = build_network(found)
     fill(network, found, load_weights(found, here(tmp_path), tmp_path / "runs", classes=CLASSES))
+    filled = network.state_dict()
     for name, tensor in kept(path, "best").items():
-        assert torch.equal(network.state_dict()[name], tensor), name
+        assert torch.equal(filled[name], tensor), name
 
 
 # -- what they were trained with ---------------------------------------------------------------------------------------

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -38,9 +38,18 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+_FOLDERS: list[Path] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where `_run` lies: one for all examples of all tests, and pytest's to remove."""
+    _FOLDERS.append(tmp_path_factory.mktemp("fuzz"))
+
+
 @functools.cache
 def _run() -> Path:
-    return full_run(Path(tempfile.mkdtemp(prefix="layerlab-fuzz-")))
+    return full_run(_FOLDERS[-1])
 
 
 @functools.cache

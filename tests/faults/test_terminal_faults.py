@@ -226,7 +226,8 @@ def test_a_second_sigterm_ends_at_once_what_does_not_come_to_its_next_step(desk:
         os.kill(sitting.pid, signal.SIGTERM)
         began = time.monotonic()
         assert sitting.ended() == 128 + signal.SIGTERM
-        assert time.monotonic() - began < 3
+        # A batch takes ten minutes, and whatever else it could wait for longer than a busy machine.
+        assert time.monotonic() - began < 30
         assert_ordinary(sitting, before)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -238,11 +237,11 @@ async def test_the_charts_fill_their_panels_at_every_size(tmp_path: Path, size: 
     app, training = application(tmp_path)
     async with app.run_test(size=size) as pilot:
         await trained(pilot, app, training)
-        await asyncio.sleep(0.1)
         loss, score = charts(app)
         for chart in (loss, score):
             if not chart.size.width:
                 continue
+            await until(pilot, lambda chart=chart: len(chart._strips or ()) == chart.size.height)
             lines = [chart.render_line(y) for y in range(chart.size.height)]
             assert all(strip.cell_length == chart.size.width for strip in lines)
             assert len(chart._strips or ()) == chart.size.height

