@@ -202,6 +202,11 @@ def test_the_application_on_a_hostile_store_writes_only_what_it_knows(
         open_runs(terminal, 5)
         for where, commands in DIALOGUES.items():
             go_round(terminal, where, commands)
+        # The script has the labels in it, and is written in a thread.
+        terminal.press(b"1")
+        terminal.press(b"T")
+        terminal.until("Zlab")
+        terminal.press(ESCAPE)
         assert leave(terminal) == 0
         grammar = sound(terminal)
         for kind, shown in SEEN.items():

@@ -101,8 +101,7 @@ async def test_the_code_is_shown_copied_and_written(tmp_path: Path, monkeypatch:
         await until(pilot, lambda: app.report is not None)
         await pilot.press("T")
         await until(pilot, lambda: isinstance(app.screen, CodeView))
-        await pilot.pause()
-        assert "import torch" in screen_text(app)
+        await until(pilot, lambda: "import torch" in screen_text(app))
         await pilot.press("y")
         await pilot.pause()
         assert "nn.Linear(64, 300)" in copied[0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import keyword
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,7 +25,6 @@ from tui.widgets.lines import Line, Span, line
 from tui.widgets.rows import VIM_KEYS, Rows
 
 if TYPE_CHECKING:
-    from engine.check import Report
     from tui.app import LayerlabApp
 
 _TOKEN = re.compile(r"(#.*$|\"\"\".*?(?:\"\"\"|$)|\"[^\"]*\"|'[^']*'|\b[A-Za-z_]\w*\b)")
@@ -36,7 +37,7 @@ class CodeLines(Rows):
 
 
 class CodeView(Dialogue[None]):
-    """Shows a text of code; `file` is what writing proposes."""
+    """Shows the code that `written` gives, which it asks for in a thread; `file` is what writing proposes."""
 
     app: LayerlabApp
     CSS_PATH = "code.tcss"
@@ -46,23 +47,40 @@ class CodeView(Dialogue[None]):
         Binding("w,ctrl+s", "write", show=False),
     ]
 
-    def __init__(self, code: str, file: str) -> None:
+    def __init__(self, written: Callable[[], str], file: str) -> None:
         super().__init__()
-        self._code = code
+        self._written = written
+        self._code = ""
         self._file = file
 
     def compose(self) -> ComposeResult:
         box = Vertical(CodeLines(id="lines"), id="code", classes="code")
-        box.border_title = Content(f"{safe(self._file)}, {len(self._code.splitlines())} lines")
-        box.border_subtitle = Content("y copies, w writes to a file, esc closes")
+        box.border_title = Content(f"{safe(self._file)} is being written…")
+        box.border_subtitle = Content("esc closes")
         yield box
 
     def on_mount(self) -> None:
-        lines = self.query_one(CodeLines)
-        lines.set_rows(coloured(self._code))
-        lines.focus()
+        self.query_one(CodeLines).focus()
+        self.run_worker(self._write_code(), exit_on_error=False)
+
+    async def _write_code(self) -> None:
+        """A folder of photographs is looked through for it, and there may be many."""
+        from engine.apart import apart
+
+        try:
+            self._code = await asyncio.to_thread(apart, self._written)
+        except LayerlabError as error:
+            self.app.tell(str(error), wrong=True)
+            self.dismiss(None)
+            return
+        self.query_one(CodeLines).set_rows(coloured(self._code))
+        box = self.query_one("#code")
+        box.border_title = Content(f"{safe(self._file)}, {len(self._code.splitlines())} lines")
+        box.border_subtitle = Content("y copies, w writes to a file, esc closes")
 
     def action_copy(self) -> None:
+        if not self._code:
+            return
         copy = getattr(self.app, "copy", None)
         if copy is not None:
             copy(self._code)
@@ -74,6 +92,9 @@ class CodeView(Dialogue[None]):
         self.query_one("#code").border_subtitle = Content(safe(f"{text}; esc closes"))
 
     def action_write(self) -> None:
+        if not self._code:
+            return
+
         def named(text: str | None) -> None:
             if text is None:
                 return
@@ -110,21 +131,10 @@ def show_code(app: LayerlabApp) -> None:
         why = problem.message if problem is not None else "the check is not done yet; try again in a moment"
         app.tell(f"no code yet: {why}", wrong=problem is not None)
         return
-    app.run_worker(_write_code(app, report), group="code", exclusive=True, exit_on_error=False)
-
-
-async def _write_code(app: LayerlabApp, report: Report) -> None:
-    """In a thread: a folder of photographs is looked through, and there may be many."""
-    from engine.apart import apart
     from engine.code import pytorch_code
 
-    try:
-        code = await asyncio.to_thread(apart, lambda: pytorch_code(report, app.data_folder))
-    except LayerlabError as error:
-        app.tell(str(error), wrong=True)
-        return
-    if app.screen is app.workspace() and app.report is report:
-        app.push_screen(CodeView(code, f"{file_name(report.experiment.name)}.py"))
+    written = partial(pytorch_code, report, app.data_folder)
+    app.push_screen(CodeView(written, f"{file_name(app.draft.experiment.name)}.py"))
 
 
 def coloured(code: str) -> list[Line]:
