@@ -32,7 +32,9 @@ class FlopCount(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.total += known.operations
             self.bytes += known.bytes
             return _made(known.likes)
-        out = func(*args, **kwargs)
+        out = _normalised(args) if func is _BATCH_NORM and not kwargs else None
+        if out is None:
+            out = func(*args, **kwargs)
         count = flop_registry.get(func._overloadpacket)
         operations = 0 if count is None else count(*args, **kwargs, out_val=out)
         size = _new_bytes(args, out)
@@ -43,6 +45,23 @@ class FlopCount(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if key is not None and likes is not None and size == _bytes(out):
             self.known[key] = _Known(likes, operations, size)
         return out
+
+
+_BATCH_NORM = torch.ops.aten.native_batch_norm.default
+
+
+def _normalised(args: Any) -> tuple[Tensor, Tensor, Tensor] | None:
+    """What batch normalisation gives in train mode: a tensor like its input (N, C, ...), and two numbers a channel, its
+    mean and the inverse of its deviation. On the meta device that is computed by Python, in a hundred times the time.
+    None where an argument is of another kind, or does not suit: then PyTorch says so."""
+    inputs, *of_channels, training, _, _ = args
+    plain = inputs.is_meta and inputs.is_contiguous() and inputs.dtype == torch.float32 and inputs.dim() >= 2
+    if not (plain and training):
+        return None
+    channels = inputs.shape[1]
+    if any(one is not None and (one.shape != (channels,) or one.dtype != torch.float32) for one in of_channels):
+        return None
+    return torch.empty_like(inputs), inputs.new_empty(channels), inputs.new_empty(channels)
 
 
 @lru_cache(maxsize=4096)

@@ -81,3 +81,19 @@ def test_tensors_with_numbers_are_computed_with() -> None:
     with FlopCount():
         assert [float(torch.full((2,), number).sum()) for number in (1.0, 2.0)] == [2.0, 4.0]
         assert [int(torch.tensor(number) + 1) for number in (1, 2)] == [2, 3]
+
+
+@pytest.mark.parametrize("shape", [(4, 8), (4, 8, 5), (4, 8, 5, 5), (2, 8, 3, 3, 3)])
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_normalisation_is_counted_as_pytorch_gives_it(shape: tuple[int, ...], training: bool) -> None:
+    with torch.no_grad(), torch.device("meta"):
+        inputs, ones = torch.empty(shape), torch.empty(8)
+        given = (inputs, ones, ones, ones, ones, training, 0.1, 1e-5)
+        wanted = torch.ops.aten.native_batch_norm.default(*given)
+        with FlopCount() as count:
+            found = torch.ops.aten.native_batch_norm.default(*given)
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert (mine.shape, mine.stride(), mine.dtype) == (theirs.shape, theirs.stride(), theirs.dtype)
+    assert count.bytes == sum(one.numel() * one.element_size() for one in wanted)
+    with torch.device("meta"), FlopCount(), pytest.raises(RuntimeError):
+        torch.nn.functional.batch_norm(torch.empty(4, 6), torch.empty(8), torch.empty(8), training=True)
